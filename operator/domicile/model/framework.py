@@ -1,0 +1,147 @@
+"""SovereigntyFramework: a versioned rule pack. Territories, schemes, tiers and rules are data, never code."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from domicile.model.schema import Age, Label, Level, Line, Model, Moment, ObjectName, Percent, Places, Text, Word
+from domicile.model.verdicts import EvidenceClass
+
+RuleId = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-]*$")]
+TerritoryName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
+
+
+class TerritorySpec(Model):
+    """A set of places. ``sameAs`` takes another set's places and adds to them."""
+
+    same_as: TerritoryName | None = Field(default=None, description="Another territory whose places these are")
+    countries: Places | None = Field(default=None, description="ISO 3166-1 codes of whole countries")
+    including: Places | None = Field(default=None, description="Places inside although their country is not")
+    excluding: Places | None = Field(default=None, description="Places outside although their country is inside")
+    undetermined: Places | None = Field(default=None, description="Places whose status is open: Unknown")
+
+
+class Route(StrEnum):
+    """Ways to show cybersecurity, in the order the law tries them (Annex II (e))."""
+
+    EUROPEAN = "european"
+    NATIONAL = "national"
+    STANDARDS = "standards"
+
+
+class Scheme(Model):
+    """A certification scheme and what it is worth."""
+
+    name: Word
+    route: Route
+    available: bool = Field(description="The scheme exists for such services, so lacking it is a violation")
+    countries: Places | None = Field(default=None, description="Countries a national scheme serves")
+    level: Word | None = Field(default=None, description="Level a certificate has when it states none")
+
+
+class SubcontractorClass(Model):
+    """Who counts as a subcontractor at a tier. A relation that is not stated counts."""
+
+    direct_contract: bool = Field(default=False, description="Only those with a direct contract")
+    may_access_sensitive: bool = Field(default=False, description="Only those that may need sensitive information")
+
+
+class EvidenceFloor(Model):
+    """How strong and how fresh the evidence of every fact must be at a tier."""
+
+    at_least: EvidenceClass = Field(default=EvidenceClass.SELF_DECLARED)
+    reviewed_within: Age | None = Field(default=None, description="12mo: yearly review; absent = no review needed")
+
+
+class OnViolation(StrEnum):
+    """What happens to a running copy when its candidate stops satisfying the tier."""
+
+    ALERT = "Alert"
+    DRAIN = "Drain"
+    SCALE_TO_ZERO = "ScaleToZero"
+
+
+class ScoreGate(Model):
+    """Weighted aggregation: the satisfied weight of the objectives must reach a share of all weight."""
+
+    at_least: Percent = Field(description="Percent of the total weight")
+
+
+class Tier(Model):
+    """One step of the framework. Tiers are cumulative: a step asks for every step below it."""
+
+    level: Level
+    name: Word | None = Field(default=None, description="What people call it")
+    evidence: EvidenceFloor = Field(default_factory=EvidenceFloor)
+    subcontractors: SubcontractorClass = Field(default_factory=SubcontractorClass)
+    on_violation: OnViolation = Field(default=OnViolation.DRAIN)
+    score: ScoreGate | None = Field(default=None, description="Weighted threshold beside the mandatory rules")
+
+
+class Objective(Model):
+    """A group of rules with a weight, for weighted aggregation (EU CSF: SOV-1 to SOV-8)."""
+
+    id: RuleId
+    title: Line | None = None
+    weight: Annotated[float, Field(ge=0, le=1000)] = 1
+
+
+class RuleKind(StrEnum):
+    """Which of the two verdicts a rule speaks to; they are kept apart."""
+
+    CRITERIA = "criteria"
+    RECOGNITION = "recognition"
+
+
+class RuleSpec(Model):
+    """One rule: an id, a clause, the tier it enters at, the parties it looks at and one predicate."""
+
+    id: RuleId
+    clause: Line = Field(description="Where the text says so")
+    title: Line = Field(description="What must hold, in one sentence")
+    level: Level = Field(description="Tier it enters at")
+    verdict: RuleKind = Field(default=RuleKind.CRITERIA, description="criteria or recognition")
+    objective: RuleId | None = Field(default=None, description="Objective it counts for; absent = mandatory only")
+    mandatory: bool = Field(default=True, description="False: it only counts for the weighted score")
+    waivable: bool = Field(default=False, description="A customer may waive it (only where the text says so)")
+    evidence: EvidenceFloor | None = Field(default=None, description="Floor where it differs from the tier's")
+    of: Annotated[list[Word], Field(max_length=8)] | None = Field(
+        default=None, description="Parties: provider, subcontractors, supportVendors, facility; absent = the candidate"
+    )
+    require: dict[str, Any] = Field(
+        description="One predicate; see docs/rule-packs.md",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+
+
+class Source(Model):
+    """Where the rules come from."""
+
+    title: Line
+    celex: Word | None = None
+    url: Line | None = None
+    date: Moment | None = None
+
+
+class SovereigntyFrameworkSpec(Model):
+    """A rule pack. Loading it checks every fact path, territory and code, and compiles it once."""
+
+    id: Label | None = Field(default=None, description="Id of the framework; default: the object's name")
+    version: Annotated[str, StringConstraints(min_length=1, max_length=63)] = Field(description="COM-2026-502")
+    source: Source | None = None
+    description: Text | None = None
+    default_tier: Level | None = Field(default=None, description="Tier of workloads that name none; absent = refused")
+    territories: Annotated[dict[TerritoryName, TerritorySpec], Field(max_length=32)] = Field(default_factory=dict)
+    certificate_levels: Annotated[list[Word], Field(max_length=16)] = Field(
+        default_factory=list, description="Levels of certificates, weakest first"
+    )
+    schemes: Annotated[list[Scheme], Field(max_length=64)] = Field(default_factory=list)
+    objectives: Annotated[list[Objective], Field(max_length=32)] = Field(default_factory=list)
+    tiers: Annotated[list[Tier], Field(min_length=1, max_length=10)]
+    rules: Annotated[list[RuleSpec], Field(min_length=1, max_length=256)]
+
+
+FrameworkName = ObjectName

@@ -1,0 +1,1 @@
+"""Scenario files: tests of rule packs. ``docs/scenarios.md`` has the format."""
