@@ -59,7 +59,7 @@ def read_documents(text: str) -> list[Document]:
         while loader.check_node():
             node = loader.get_node()
             value = loader.construct_document(node)
-            if value is not None:
+            if node is not None and value is not None:
                 documents.append(Document(value, dict(_lines(node, ()))))
         return documents
     except (yaml.YAMLError, RecursionError) as error:

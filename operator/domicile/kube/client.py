@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final
 
@@ -171,7 +171,7 @@ class KubeClient:
     async def json_patch(
         self,
         path: str,
-        operations: list[Mapping[str, Any]],
+        operations: Sequence[Mapping[str, Any]],
         *,
         subresource: str | None = None,
         dry_run: bool = False,

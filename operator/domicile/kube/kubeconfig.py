@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import yaml
 
 MAX_SIZE: Final = 1024 * 1024  # bytes
+MAX_DEPTH: Final = 32
+MAX_EVENTS: Final = 20_000
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -72,6 +74,8 @@ def check_kubeconfig(text: str) -> ConnectionSettings | list[Problem]:
     if len(text.encode("utf-8", "replace")) > MAX_SIZE:
         return [Problem("kubeconfig", f"is larger than {MAX_SIZE} bytes", "keep only the one context that is needed")]
     try:
+        if (odd := _oddity(text)) is not None:
+            return [odd]
         document = yaml.load(text, Loader=_Loader)  # a safe loader, in C where there is one
     except (yaml.YAMLError, RecursionError, ValueError):
         return [Problem("kubeconfig", "is not YAML", "check its quoting and indentation")]
@@ -81,6 +85,22 @@ def check_kubeconfig(text: str) -> ConnectionSettings | list[Problem]:
     if isinstance(picked, Problem):
         return [picked]
     return settings(picked, trusted=False)
+
+
+def _oddity(text: str) -> Problem | None:
+    """What no kubeconfig has and a hostile one may: building nested nodes recurses in C until the process dies, merged
+    aliases grow exponentially. Parsing events does neither, so they are counted first."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH or count > MAX_EVENTS:
+            return Problem("kubeconfig", "has more in it than a kubeconfig", "keep only the one context that is needed")
+        if isinstance(event, yaml.AliasEvent):
+            return Problem("kubeconfig", "uses YAML aliases", "write the values out")
+    return None
 
 
 @dataclass(frozen=True, slots=True)

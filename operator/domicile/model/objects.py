@@ -29,7 +29,14 @@ class Kind(NamedTuple):
 KINDS = {
     k.kind: k
     for k in (
-        Kind("InferenceDeployment", "inferencedeployments", "infd", True, InferenceDeploymentSpec, InferenceDeploymentStatus),
+        Kind(
+            "InferenceDeployment",
+            "inferencedeployments",
+            "infd",
+            True,
+            InferenceDeploymentSpec,
+            InferenceDeploymentStatus,
+        ),
         Kind("SovereignCluster", "sovereignclusters", "sovc", False, SovereignClusterSpec, SovereignClusterStatus),
         Kind("LegalEntity", "legalentities", "entity", False, LegalEntitySpec, ObjectStatus),
         Kind("SovereigntyFramework", "sovereigntyframeworks", "svf", False, SovereigntyFrameworkSpec, ObjectStatus),

@@ -15,15 +15,17 @@ from domicile.model.verdicts import Verdict
 
 # Codes that European texts use for countries ISO 3166 spells differently.
 EUROPEAN_SPELLING = {"UK": "GB", "EL": "GR"}
+COUNTRIES = frozenset(country.alpha_2 for country in pycountry.countries)
+SUBDIVISIONS = frozenset(subdivision.code for subdivision in pycountry.subdivisions)
 
 
 @lru_cache(maxsize=8192)
 def place_problem(code: str) -> str | None:
     """Why ``code`` is no place of ISO 3166-1 alpha-2 or 3166-2, with the remedy; None when it is one."""
     country, _, subdivision = normalise(code).partition("-")
-    if pycountry.countries.get(alpha_2=country) is None:
+    if country not in COUNTRIES:
         return f"{code} is not an ISO 3166-1 alpha-2 country code; use the two-letter code of the country"
-    if subdivision and pycountry.subdivisions.get(code=normalise(code)) is None:
+    if subdivision and normalise(code) not in SUBDIVISIONS:
         return f"{code} is not an ISO 3166-2 code; leave the subdivision out or correct it"
     return None
 

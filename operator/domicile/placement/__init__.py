@@ -1,0 +1,1 @@
+"""Placement: law first, capacity second, preference third. Pure: no clock, no I/O."""

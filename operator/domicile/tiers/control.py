@@ -105,7 +105,7 @@ def _closed_change(ctx: Context, entity: Subject) -> Mapping[str, Any] | None:
 
 def _after_change(ctx: Context, entity: Subject, change: Mapping[str, Any], test: ControlTest) -> Controlled:
     found = f"{change['kind']} effective {change['effective']}, control not attested since"
-    acquirer = ctx.entities.by_name.get(change.get("acquirer", ""))
+    acquirer = ctx.entity(change["acquirer"]) if "acquirer" in change else None
     places = [change["acquirerCountry"]] if "acquirerCountry" in change else []
     if acquirer is not None and acquirer is not entity:
         places += _places(acquirer.doc)
@@ -208,7 +208,8 @@ def _graph(ctx: Context, target: str) -> tuple[dict[str, Holder], list[Edge], st
         name = todo.pop()
         if name in holders:
             continue
-        subject = ctx.entities.by_name[name]
+        subject = ctx.entity(name)
+        assert subject is not None  # dangling owners were found before the walk
         readable = standing(ctx, subject, "ownership").verdict is Verdict.SATISFIED
         ownership = (subject.doc.get("ownership") or {}) if readable else {}
         owners = ownership.get("owners") or []

@@ -31,6 +31,7 @@ class Evaluation:
     recognition: Mapping[int, Verdict]
     levels: Mapping[int, Verdict]
     until: datetime | None
+    touched: frozenset[str]  # LegalEntities the verdicts depend on, existing or not
 
     @property
     def proven(self) -> int:
@@ -62,6 +63,7 @@ def evaluate(
     """Ask every rule of ``framework`` about ``candidate`` as of ``at`` (UTC). Never stops at a first failure."""
     contexts: dict[int, Context] = {}
     boundaries: list[datetime] = []
+    touched: set[str] = set()
     verdicts = []
     for rule in framework.rules:
         ctx = contexts.get(rule.group)
@@ -75,9 +77,11 @@ def evaluate(
                 entities=entities,
                 candidate=candidate,
                 boundaries=boundaries,
+                touched=touched,
             )
         verdicts.append(_rule_verdict(ctx, rule))
-    return _aggregate(framework, verdicts, options, min(boundaries, default=None))
+    aggregated = _aggregate(framework, verdicts, options)
+    return Evaluation(tuple(verdicts), *aggregated, min(boundaries, default=None), frozenset(touched))
 
 
 def _rule_verdict(ctx: Context, rule: Rule) -> RuleVerdict:
@@ -91,8 +95,8 @@ def _rule_verdict(ctx: Context, rule: Rule) -> RuleVerdict:
 
 
 def _aggregate(
-    framework: Framework, verdicts: list[RuleVerdict], options: Options, until: datetime | None
-) -> Evaluation:
+    framework: Framework, verdicts: list[RuleVerdict], options: Options
+) -> tuple[dict[int, Verdict], dict[int, Verdict], dict[int, Verdict]]:
     criteria: dict[int, Verdict] = {}
     recognition: dict[int, Verdict] = {}
     gates = [rule.spec.mandatory for rule in framework.rules]
@@ -106,7 +110,7 @@ def _aggregate(
         criteria[level] = below
         recognition[level] = worst(v.verdict for v in due if v.recognition)
     admits = {n: worst((criteria[n], recognition[n])) if options.recognition else criteria[n] for n in criteria}
-    return Evaluation(tuple(verdicts), criteria, recognition, admits, until)
+    return criteria, recognition, admits
 
 
 def _score(framework: Framework, verdicts: list[RuleVerdict], tier: Tier) -> Verdict:

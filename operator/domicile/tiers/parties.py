@@ -55,7 +55,7 @@ def parties_of(ctx: Context, name: str) -> Iterator[Party]:
 def _resolve(ctx: Context, reading: Reading) -> Party:
     if reading.value is None or reading.standing.verdict is not Verdict.SATISFIED:
         return reading.finding(reading.standing.verdict, "a LegalEntity")
-    entity = ctx.entities.by_name.get(reading.value)
+    entity = ctx.entity(reading.value)
     if entity is None:
         return missing_entity(reading.subject, reading.fact, reading.value).finding(Verdict.UNKNOWN, "a LegalEntity")
     return entity

@@ -448,7 +448,7 @@ def _holder_inside(ctx: Context, owner: Mapping[str, Any], test: ControlTest) ->
     """Whether a holder counts as inside: seated there, and not itself controlled from outside."""
     if "entity" not in owner:
         return test.outside.where(owner["country"]) if "country" in owner else U
-    subject = ctx.entities.by_name.get(owner["entity"])
+    subject = ctx.entity(owner["entity"])
     if subject is None:
         return U
     seats = subject.doc.get("seats") or {}
@@ -509,11 +509,8 @@ def _serves(ctx: Context, scheme: Scheme) -> bool:
     """Whether a scheme is open to this service: European ones to all, national ones where the provider is seated."""
     if not scheme.countries:
         return True
-    seats = {
-        (ctx.entities.by_name[name].doc.get("seats") or {}).get("registeredOffice")
-        for name in ctx.candidate.providers
-        if name in ctx.entities.by_name
-    }
+    providers = [p for name in ctx.candidate.providers if (p := ctx.entity(name)) is not None]
+    seats = {(p.doc.get("seats") or {}).get("registeredOffice") for p in providers}
     return bool(seats & set(scheme.countries))
 
 

@@ -84,7 +84,13 @@ class Context:
     entities: Entities
     candidate: Candidate
     boundaries: list[datetime] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
     standings: dict[tuple[int, str, EvidenceClass], Standing] = field(default_factory=dict)
+    def entity(self, name: str) -> Subject | None:
+        """The LegalEntity of that name; remembers that the verdict depends on it, also where it does not exist."""
+        self.touched.add(name)
+        return self.entities.by_name.get(name)
+
     def passed(self, moment: datetime) -> bool:
         """Whether ``moment`` has come; if not, it becomes a time to look again."""
         if moment <= self.at:
@@ -202,7 +208,7 @@ def _enter(
         yield from _follow(ctx, subject, value, path, index, text, template)
         return
     link = standing(ctx, subject, template)
-    entity = ctx.entities.by_name.get(value)
+    entity = ctx.entity(value)
     if link.verdict is not Verdict.SATISFIED:
         yield Reading(subject.label_of(template.partition(".")[0]), text, value, link)
     elif entity is None:

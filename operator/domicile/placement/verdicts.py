@@ -1,0 +1,187 @@
+"""Verdicts of all candidates under one framework and one set of options, kept up to date as facts change.
+
+Verdicts depend on candidate and framework, not on the workload, so they are computed once per change and held as bit
+sets over slots: a decision is then an AND. Pure; the instant is an argument.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from domicile.inventory.facts import Candidate, Entities
+from domicile.model.verdicts import RuleVerdict, Verdict
+from domicile.tiers.evaluate import NO_OPTIONS, Evaluation, evaluate
+from domicile.tiers.framework import Framework
+from domicile.tiers.reading import Options
+
+Key = tuple[str, str]  # cluster, pool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """Verdict of one candidate, reduced to what decisions and explanations need."""
+
+    candidate: Candidate
+    levels: Mapping[int, Verdict]
+    failed: tuple[RuleVerdict, ...]
+    proven: int
+    satisfied: int  # number of rules satisfied
+    until: datetime | None
+    touched: frozenset[str]
+
+    def refusals(self, level: int) -> tuple[RuleVerdict, ...]:
+        """The rules that keep the candidate from ``level``."""
+        return tuple(r for r in self.failed if r.level <= level)
+
+
+class Bits:
+    """Slots by property: for each rule, level, cluster, country and entity the set of slots it concerns."""
+
+    __slots__ = ("clusters", "countries", "eligible", "proven", "single", "unknown", "violated")
+
+    def __init__(self) -> None:
+        self.eligible: defaultdict[int, int] = defaultdict(int)  # level -> slots
+        self.violated: defaultdict[str, int] = defaultdict(int)  # rule -> slots
+        self.unknown: defaultdict[str, int] = defaultdict(int)
+        self.single: defaultdict[int, int] = defaultdict(int)  # level -> slots exactly one rule short
+        self.clusters: defaultdict[str, int] = defaultdict(int)
+        self.countries: defaultdict[str, int] = defaultdict(int)
+        self.proven: defaultdict[int, int] = defaultdict(int)
+
+
+class Verdicts:
+    """The table. One instance per (framework, options); ``generation`` counts changes."""
+
+    def __init__(self, framework: Framework, options: Options = NO_OPTIONS) -> None:
+        self.framework = framework
+        self.options = options
+        self.generation = 0
+        self.bits = Bits()
+        self.rows: list[Row | None] = []
+        self.slots: dict[Key, int] = {}
+        self.everyone = 0
+        self._free: list[int] = []
+        self._by_entity: defaultdict[str, set[int]] = defaultdict(set)
+        self._due: list[tuple[datetime, int]] = []
+
+    def row(self, key: Key) -> Row | None:
+        """The row of a candidate, if it exists."""
+        slot = self.slots.get(key)
+        return None if slot is None else self.rows[slot]
+
+    def update(
+        self, *, present: Iterable[Candidate], gone: Iterable[Key], entities: Entities, at: datetime
+    ) -> list[Key]:
+        """Evaluate new and changed candidates and drop those gone. Returns the keys whose verdict changed."""
+        changed = [key for key in gone if self._drop(key)]
+        for candidate in present:
+            if self._put(candidate, entities, at):
+                changed.append((candidate.cluster, candidate.pool))
+        self.generation += bool(changed)
+        return changed
+
+    def entities_changed(self, names: Iterable[str], *, entities: Entities, at: datetime) -> list[Key]:
+        """Evaluate again whoever depends on these entities. Returns the keys whose verdict changed."""
+        slots = set().union(*(self._by_entity.get(name, ()) for name in names))
+        return self._again(slots, entities, at)
+
+    def advance(self, *, entities: Entities, at: datetime) -> list[Key]:
+        """Evaluate again whoever the passing of time concerns. Returns the keys whose verdict changed."""
+        slots = set()
+        while self._due and self._due[0][0] <= at:
+            due, slot = heapq.heappop(self._due)
+            row = self.rows[slot]
+            if row is not None and row.until == due:
+                slots.add(slot)
+        return self._again(slots, entities, at)
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When time alone may next change a verdict."""
+        return self._due[0][0] if self._due else None
+
+    def _again(self, slots: set[int], entities: Entities, at: datetime) -> list[Key]:
+        rows = [row for slot in sorted(slots) if (row := self.rows[slot]) is not None]
+        return self.update(present=[row.candidate for row in rows], gone=(), entities=entities, at=at)
+
+    def _put(self, candidate: Candidate, entities: Entities, at: datetime) -> bool:
+        evaluation = evaluate(self.framework, candidate, entities=entities, at=at, options=self.options)
+        row = _reduce(candidate, evaluation, self.options)
+        key = (candidate.cluster, candidate.pool)
+        slot = self.slots.get(key)
+        before = None if slot is None else self.rows[slot]
+        if slot is None:
+            slot = self._free.pop() if self._free else len(self.rows)
+            if slot == len(self.rows):
+                self.rows.append(None)
+            self.slots[key] = slot
+        else:
+            self._mark(slot, before, present=False)
+        self.rows[slot] = row
+        self._mark(slot, row, present=True)
+        if row.until is not None:
+            heapq.heappush(self._due, (row.until, slot))
+        return before is None or before.levels != row.levels or before.failed != row.failed
+
+    def _drop(self, key: Key) -> bool:
+        slot = self.slots.pop(key, None)
+        if slot is None:
+            return False
+        self._mark(slot, self.rows[slot], present=False)
+        self.rows[slot] = None
+        self._free.append(slot)
+        return True
+
+    def _mark(self, slot: int, row: Row | None, *, present: bool) -> None:
+        if row is None:
+            return
+        bit, bits = 1 << slot, self.bits
+
+        def put(sets: defaultdict[str, int] | defaultdict[int, int], name: str | int) -> None:
+            held = sets[name] & ~bit  # type: ignore[index]
+            sets[name] = held | bit if present else held  # type: ignore[index]
+
+        self.everyone = self.everyone | bit if present else self.everyone & ~bit
+        put(bits.clusters, row.candidate.cluster)
+        put(bits.countries, row.candidate.country)
+        put(bits.proven, row.proven)
+        for level, verdict in row.levels.items():
+            if verdict is Verdict.SATISFIED:
+                put(bits.eligible, level)
+            elif len(row.refusals(level)) == 1:
+                put(bits.single, level)
+        for rule in row.failed:
+            put(bits.violated if rule.verdict is Verdict.VIOLATED else bits.unknown, rule.rule)
+        for name in row.touched:
+            (self._by_entity[name].add if present else self._by_entity[name].discard)(slot)
+
+
+def _reduce(candidate: Candidate, evaluation: Evaluation, options: Options) -> Row:
+    """Keep what failed; what holds can be evaluated again on demand."""
+    top = max(evaluation.levels, default=0)
+    failed = tuple(
+        r._replace(findings=r.reasons) for r in evaluation.failed(top, recognition=options.recognition)
+    )
+    return Row(
+        candidate=candidate,
+        levels=evaluation.levels,
+        failed=failed,
+        proven=evaluation.proven,
+        satisfied=len(evaluation.rules) - len(failed),
+        until=evaluation.until,
+        touched=evaluation.touched,
+    )
+
+
+def members(bits: int) -> Iterable[int]:
+    """Slots of a bit set, ascending."""
+    text = bin(bits)
+    size = len(text) - 1
+    at = text.find("1", 2)
+    while at != -1:
+        yield size - at
+        at = text.find("1", at + 1)
