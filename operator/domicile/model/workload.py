@@ -22,8 +22,8 @@ class ModelSource(Model):
 
     name: Word = Field(description="Name the endpoint serves it under")
     source: Annotated[
-        str, StringConstraints(min_length=1, max_length=1024, pattern=r"^(oci|pvc|s3|https|file)://[^\s]+$")
-    ] = Field(description="oci://, pvc://, s3://, https:// or file://; mounted at /models, never a hub id")
+        str, StringConstraints(min_length=1, max_length=1024, pattern=r"^(oci|pvc|file)://[^\s]+$")
+    ] = Field(description="oci://IMAGE or pvc://CLAIM, mounted at /models, or file:///PATH inside the image")
     digest: Digest | None = Field(default=None, description="sha256 of the weights where the source names none")
 
 

@@ -1,0 +1,1 @@
+"""Rendering: a decision becomes plain manifests. Pure."""

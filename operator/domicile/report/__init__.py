@@ -1,0 +1,1 @@
+"""Reporting: decisions and observations as status documents, metrics and tables."""

@@ -1,0 +1,83 @@
+"""Delivering to one member and withdrawing from it. I/O; knows manifests, not why they are there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+from domicile.inventory.member import Member
+from domicile.kube.client import resource_path
+from domicile.kube.errors import ApiError, NotFound
+from domicile.model.labels import FIELD_MANAGER
+from domicile.render.workload import Manifest, namespace_manifest
+
+PLURALS: Final = {
+    "Namespace": "namespaces",
+    "ServiceAccount": "serviceaccounts",
+    "Service": "services",
+    "NetworkPolicy": "networkpolicies",
+    "Deployment": "deployments",
+}
+DELIVERED: Final = (
+    ("apps/v1", "Deployment"),
+    ("v1", "Service"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("v1", "ServiceAccount"),
+)
+
+
+class DeliveryError(Exception):
+    """An object a member did not take; ``final`` where a retry cannot help."""
+
+    def __init__(self, what: str, error: ApiError) -> None:
+        super().__init__(f"{what}: {error}")
+        self.final = not error.transient
+        self.retry_after = error.retry_after
+
+
+async def deliver(member: Member, manifests: Iterable[Manifest]) -> None:
+    """Apply everything, the Deployment last, so that no pod starts before its egress is closed.
+
+    Raises DeliveryError naming the object.
+    """
+    manifests = list(manifests)
+    namespace = manifests[0]["metadata"]["namespace"]
+    if namespace not in member.namespaces:
+        await _ensure_namespace(member, namespace)
+    guards = [m for m in manifests if m["kind"] != "Deployment"]
+    await asyncio.gather(*(_apply(member, m) for m in guards))
+    for manifest in manifests:
+        if manifest["kind"] == "Deployment":
+            await _apply(member, manifest)
+
+
+async def withdraw(member: Member, *, namespace: str, name: str) -> None:
+    """Delete what was delivered; pods go with the Deployment. Missing objects are fine. Raises DeliveryError."""
+    await asyncio.gather(*(_delete(member, version, kind, namespace, name) for version, kind in DELIVERED))
+
+
+async def _ensure_namespace(member: Member, name: str) -> None:
+    await _apply(member, namespace_manifest(name))
+    member.namespaces.add(name)
+
+
+async def _apply(member: Member, manifest: Manifest) -> None:
+    metadata: dict[str, Any] = manifest["metadata"]
+    kind = manifest["kind"]
+    path = resource_path(manifest["apiVersion"], PLURALS[kind], metadata.get("namespace"), metadata["name"])
+    try:
+        await member.client.apply(path, manifest, field_manager=FIELD_MANAGER, force=True)
+    except ApiError as error:
+        if isinstance(error, NotFound):
+            member.namespaces.discard(metadata.get("namespace", ""))  # it was deleted behind our back
+        raise DeliveryError(f"{kind} {metadata['name']} on {member.name}", error) from error
+
+
+async def _delete(member: Member, version: str, kind: str, namespace: str, name: str) -> None:
+    try:
+        await member.client.delete(resource_path(version, PLURALS[kind], namespace, name))
+    except NotFound:
+        return
+    except ApiError as error:
+        raise DeliveryError(f"{kind} {name} on {member.name}", error) from error
