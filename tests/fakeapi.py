@@ -25,6 +25,11 @@ from tests.fakestore import Change, Json, Refused, Store
 
 WRITES = ("create", "update", "patch", "delete")
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get"}
+KOPF_WAITS_FOR = {
+    "v1/namespaces": ("Namespace", False),
+    "v1/events": ("Event", True),
+    "apiextensions.k8s.io/v1/customresourcedefinitions": ("CustomResourceDefinition", False),
+}
 REASONS = {409: "Conflict", 410: "Expired", 403: "Forbidden", 404: "NotFound", 422: "Invalid"}
 
 
@@ -75,8 +80,8 @@ class Pulse:
 class FakeApi:
     """Serves at `url` while entered. Change state over HTTP or through `store`; look at `requests` afterwards.
 
-    `kinds` names the kinds of resources, for clients that discover them: {"v1/nodes": ("Node", False)}, where the flag
-    tells namespaced. `bookmark_every` is in seconds; without it bookmarks come only when asked for.
+    `kinds` names the kinds of resources, for clients that discover them (kopf): {"v1/nodes": ("Node", False)}, where
+    the flag tells namespaced. `bookmark_every` is in seconds; without it bookmarks come only when asked for.
     """
 
     def __init__(
@@ -85,7 +90,7 @@ class FakeApi:
         self.store = Store(on_change=lambda resource: self._pulses[resource].beat())
         self.requests: list[Request] = []
         self.url = ""
-        self._kinds = kinds or {}
+        self._kinds = {**KOPF_WAITS_FOR, **(kinds or {})}
         self._bookmark_every = bookmark_every
         self._faults: list[Fault] = []
         self._pulses: dict[str, Pulse] = defaultdict(Pulse)
@@ -107,14 +112,7 @@ class FakeApi:
         await self._runner.cleanup()
 
     def fail(
-        self,
-        verb: str,
-        resource: str,
-        status: int,
-        *,
-        times: int = 1,
-        skip: int = 0,
-        retry_after: float | None = None,
+        self, verb: str, resource: str, status: int, *, times: int = 1, skip: int = 0, retry_after: float | None = None
     ) -> None:
         """Refuse matching requests with that HTTP status."""
         error = Refused(status, REASONS.get(status, "Injected"), message="injected", retry_after=retry_after)
@@ -196,13 +194,14 @@ class FakeApi:
     async def _watch(self, request: Request, *, http: web.Request) -> web.StreamResponse:
         collection, pulse = self.store.collections[request.resource], self._pulses[request.resource]
         since = int(request.query.get("resourceVersion") or self.store.version)
-        if since < collection.oldest:
-            raise Refused(410, "Expired", message=f"too old resource version: {since}")
         keep, clock = selector(request), asyncio.get_running_loop().time
         end = clock() + float(request.query.get("timeoutSeconds", 300))
         next_bookmark = clock() + self._bookmark_every
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(http)
+        if since < collection.oldest:  # in the stream, as a real server does it
+            await response.write(line("ERROR", Refused(410, "Expired", message=f"too old: {since}").body))
+            return response
         position, cuts, bookmarks = collection.forgotten, pulse.cuts, pulse.bookmarks
         with suppress(ConnectionError):  # the client left
             while pulse.cuts == cuts and clock() < end:
@@ -213,7 +212,8 @@ class FakeApi:
                     continue
                 if pulse.bookmarks != bookmarks or clock() >= next_bookmark:
                     bookmarks, next_bookmark = pulse.bookmarks, clock() + self._bookmark_every
-                    await response.write(bookmark(self.store.version))
+                    mark = {"metadata": {"resourceVersion": str(self.store.version)}}
+                    await response.write(line("BOOKMARK", mark))
                 await pulse.wait(min(end, next_bookmark) - clock())
             if pulse.cuts != cuts:
                 await response.write(b'{"type":"MODIFIED","object":{"metad')
@@ -225,7 +225,7 @@ class FakeApi:
         """The documents from which clients learn what there is."""
         groups = sorted({resource.rpartition("/")[0] for resource in self._kinds if resource.count("/") == 2})
         if path in {"version", "api"}:
-            return {"kind": "APIVersions", "versions": ["v1"], "gitVersion": "v1.36.0-fake"}
+            return {"versions": ["v1"], "gitVersion": "v1.36.0-fake"}
         if path == "apis":
             versions = [{"groupVersion": group, "version": group.split("/")[1]} for group in groups]
             named = [
@@ -288,10 +288,9 @@ def event(change: Change, *, keep: Callable[[Json], bool]) -> bytes:
     if not before and not after:
         return b""
     kind = "DELETED" if not after else "MODIFIED" if before else "ADDED"
-    return json.dumps({"type": kind, "object": change.new}).encode() + b"\n"
+    return line(kind, change.new)
 
 
-def bookmark(version: int) -> bytes:
-    """A bookmark line at that version."""
-    mark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(version)}}}
-    return json.dumps(mark).encode() + b"\n"
+def line(kind: str, item: Json) -> bytes:
+    """One line of a watch."""
+    return json.dumps({"type": kind, "object": item}).encode() + b"\n"

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import base64
 import json
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 Json = dict[str, Any]
@@ -50,6 +52,7 @@ class Collection:
     objects: dict[Name, Json] = field(default_factory=dict)
     history: list[Change] = field(default_factory=list)
     forgotten: int = 0  # changes dropped from the front of history
+    ordered: list[Name] | None = None  # the names in order, while none came or went
     oldest: int = 0  # a watch from a version before this one is answered 410
 
 
@@ -70,6 +73,7 @@ class Store:
     def remove(self, resource: str, name: str, *, namespace: str = "") -> Json:
         """Delete an object at once, finalizers or not."""
         old = self.collections[resource].objects.pop((namespace, name))
+        self.collections[resource].ordered = None
         self.version += 1
         last = {**old, "metadata": {**old["metadata"], "resourceVersion": str(self.version)}}
         self._record(resource, Change(self.version, old, last, deleted=True))
@@ -77,7 +81,14 @@ class Store:
 
     def objects(self, resource: str) -> list[Json]:
         """The stored objects, ordered by namespace and name."""
-        return [item for _, item in sorted(self.collections[resource].objects.items())]
+        return [self.collections[resource].objects[name] for name in self.names(resource)]
+
+    def names(self, resource: str) -> list[Name]:
+        """Namespace and name of each, in order."""
+        collection = self.collections[resource]
+        if collection.ordered is None:
+            collection.ordered = sorted(collection.objects)
+        return collection.ordered
 
     def compact(self, resource: str) -> None:
         """Forget history, as etcd does every five minutes."""
@@ -98,11 +109,11 @@ class Store:
         version, after = json.loads(base64.b64decode(token)) if token else (self.version, ["", ""])
         if version < self.collections[resource].oldest:
             raise Refused(410, "Expired", message="the provided continue parameter is too old")
-        objects = self.collections[resource].objects
-        names = [name for name in sorted(objects) if name > tuple(after) and keep(objects[name])]
-        taken = names[:limit] if limit else names
+        objects, names = self.collections[resource].objects, self.names(resource)
+        rest = (name for name in islice(names, bisect_right(names, tuple(after)), None) if keep(objects[name]))
+        taken = list(islice(rest, limit or None))
         metadata = {"resourceVersion": str(version)}
-        if len(taken) < len(names):
+        if next(rest, None) is not None:
             metadata["continue"] = base64.b64encode(json.dumps([version, taken[-1]]).encode()).decode()
         items = [objects[name] for name in taken]
         return {"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items}
@@ -165,6 +176,8 @@ class Store:
         metadata |= self._stamps(old, body)
         if old == body:
             return old
+        if old is None:
+            self.collections[resource].ordered = None
         self.version += 1
         metadata["resourceVersion"] = str(self.version)
         objects[name] = body

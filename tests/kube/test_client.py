@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from domicile.kube.client import KubeClient, resource_path
 from domicile.kube.errors import (
@@ -22,6 +23,7 @@ from domicile.kube.errors import (
     TooManyRequests,
     Unavailable,
 )
+from domicile.kube.wire import lines
 from tests.fakeapi import FakeApi
 
 NODES, NODES_PATH = "v1/nodes", "/api/v1/nodes"
@@ -30,6 +32,22 @@ MAPS, MAPS_PATH = "v1/configmaps", "/api/v1/namespaces/a/configmaps"
 
 def node(name: str, **spec: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": spec}
+
+
+@asynccontextmanager
+async def answering(response: web.Response) -> AsyncIterator[str]:
+    """The URL of a server that gives that one answer, once."""
+
+    async def handle(_: web.Request) -> web.Response:
+        return response
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
 
 
 @pytest.fixture
@@ -150,9 +168,19 @@ async def test_list_starts_over_when_its_token_expires(api: FakeApi, client: Kub
     api.fail("list", NODES, 410, skip=1)
     pages = [page async for page in client.list_pages(NODES_PATH, limit=3)]
     assert [(page.first, len(page.items)) for page in pages] == [(True, 3), (True, 3), (False, 1)]
+
+
+async def test_list_starts_over_only_so_often(api: FakeApi, client: KubeClient) -> None:
+    for number in range(4):
+        api.store.put(NODES, node(f"n{number}"))
     api.fail("list", NODES, 410)
     with pytest.raises(Expired):  # on the first page there is nothing to start over
+        await anext(client.list_pages(NODES_PATH))
+    for number in range(9):
+        api.fail("list", NODES, 410, skip=number + 1)  # every second page
+    with pytest.raises(Expired):
         _ = [page async for page in client.list_pages(NODES_PATH, limit=3)]
+    assert api.count("list") == 1 + 4 * 2
 
 
 async def test_selectors_reach_the_server(api: FakeApi, client: KubeClient) -> None:
@@ -178,12 +206,45 @@ async def test_watch_tells_changes_and_bookmarks(api: FakeApi, client: KubeClien
             await anext(events)
 
 
-async def test_watch_from_forgotten_history_is_expired(api: FakeApi, client: KubeClient) -> None:
+@pytest.mark.parametrize("in_stream", [True, False])
+async def test_watch_from_forgotten_history_is_expired(api: FakeApi, client: KubeClient, in_stream: bool) -> None:
     api.store.put(NODES, node("n"))
     api.store.put(NODES, node("m"))
-    api.store.compact(NODES)
+    if in_stream:
+        api.store.compact(NODES)
+    else:
+        api.fail("watch", NODES, 410)
     with pytest.raises(Expired):
         await anext(client.watch(NODES_PATH, resource_version="1"))
+
+
+@pytest.mark.parametrize(
+    "chunks", [[b'{"a":1}\n{"b":2}\n'], [b'{"a"', b":1}\n", b'{"b":2', b"}\n\n"], [b'{"a":1}\n{"b"', b":", b'2}\n{"c"']]
+)
+async def test_lines_are_put_together_from_chunks(chunks: list[bytes]) -> None:
+    class Stream:
+        async def iter_any(self) -> AsyncIterator[bytes]:
+            for chunk in chunks:
+                yield chunk
+
+    assert [line async for line in lines(Stream(), where="")] == [b'{"a":1}', b'{"b":2}']  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("answer", ["<html>login</html>", "[]", '{"items":{}}', '{"metadata":{},"items":[1]}'])
+async def test_what_is_no_kubernetes_list_is_unavailable(answer: str) -> None:
+    async with answering(web.Response(text=answer)) as url, KubeClient(url) as client:
+        with pytest.raises(Unavailable, match="Malformed"):
+            await anext(client.list_pages(NODES_PATH))
+
+
+async def test_redirects_are_not_followed() -> None:
+    """They would carry the token to wherever the server says."""
+    async with FakeApi() as elsewhere:
+        moved = web.Response(status=307, headers={"Location": elsewhere.url + NODES_PATH})
+        async with answering(moved) as url, KubeClient(url) as client:
+            with pytest.raises(ApiError, match="307"):
+                await client.get(NODES_PATH)
+        assert not elsewhere.requests
 
 
 async def test_a_watch_without_a_sign_of_life_ends(api: FakeApi, client: KubeClient) -> None:

@@ -34,7 +34,7 @@ def b64(text: str) -> str:
 
 
 PEM = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
-KEY = "-----BEGIN PRIVATE KEY-----\nMA==\n-----END PRIVATE KEY-----\n"
+AUTHORITY = "clusters[1].cluster.certificate-authority-data"
 
 
 def kubeconfig(*, cluster: Config | None = None, user: Config | None = None, **top: Any) -> Config:
@@ -76,20 +76,17 @@ def kubeconfig(*, cluster: Config | None = None, user: Config | None = None, **t
             kubeconfig(user={"client-certificate-data": b64(PEM), "client-key-data": "not base64!"}),
         ),
         ("clusters[1].cluster.certificate-authority", kubeconfig(cluster={"certificate-authority": "/ca.pem"})),
-        ("clusters[1].cluster.certificate-authority-data", kubeconfig(cluster={"certificate-authority-data": None})),
-        (
-            "clusters[1].cluster.certificate-authority-data",
-            kubeconfig(cluster={"certificate-authority-data": b64("x")}),
-        ),
+        (AUTHORITY, kubeconfig(cluster={"certificate-authority-data": None})),
+        (AUTHORITY, kubeconfig(cluster={"certificate-authority-data": b64("x")})),
         ("clusters[1].cluster.insecure-skip-tls-verify", kubeconfig(cluster={"insecure-skip-tls-verify": True})),
         ("clusters[1].cluster.server", kubeconfig(cluster={"server": "http://127.0.0.1:8080"})),
         ("clusters[1].cluster.server", kubeconfig(cluster={"server": "https://u:p@host"})),
         ("clusters[1].cluster.server", kubeconfig(cluster={"server": "https://host:port"})),
         ("clusters[1].cluster.server", kubeconfig(cluster={"server": None})),
         ("clusters[1].cluster.proxy-url", kubeconfig(cluster={"proxy-url": "socks5://host:1"})),
-        ("current-context", kubeconfig(**{"current-context": ""})),
+        ("current-context", kubeconfig() | {"current-context": ""}),
         ("contexts", kubeconfig(contexts=[])),
-        ("contexts", kubeconfig(contexts=[{"name": "x", "context": {}}] * 2)),
+        ("contexts", kubeconfig(contexts=[{"name": "x", "context": {}} for _ in "ab"])),
         ("clusters", kubeconfig(clusters=None)),
         ("users", kubeconfig(users=[{"name": "v", "user": {"token": "a"}}])),
         ("users[0].user", kubeconfig(users=[{"name": "u", "user": "token"}])),
@@ -105,7 +102,19 @@ def test_refused_for_members(field: str, config: Config) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a: [", "- a", "a: !!python/object/apply:os.system [id]", "[" * 5000, "#" * 1_048_577]
+    "text",
+    [
+        "",
+        "a: [",
+        "- a",
+        "a: !!python/object/apply:os.system [id]",
+        "a: &a {}\nb: {<<: [*a, *a]}",
+        "a: " + "[" * 9_000 + "]" * 9_000,
+        "[" * 500_000,
+        "- a\n" * 250_000,
+        "#" * 1_048_577,
+    ],
+    ids=lambda text: text[:12],
 )
 def test_refused_as_a_document(text: str) -> None:
     problems = check_kubeconfig(text)
@@ -277,8 +286,13 @@ async def test_plain_http_is_for_the_loopback_without_credentials(tmp_path: Path
         path.write_text(yaml.safe_dump(kubeconfig(cluster={"server": api.url}, user={"token": None})))
         async with connect.hub_client(kubeconfig=str(path)) as hub:
             assert await hub.get("/version")
-    for cluster, token in (({"server": "http://127.0.0.1:1"}, "abc"), ({"server": "http://hub.example"}, None)):
-        path.write_text(yaml.safe_dump(kubeconfig(cluster=cluster, user={"token": token})))
+    refused: list[tuple[str, Config]] = [
+        ("http://127.0.0.1:1", {"token": "abc"}),
+        ("http://127.0.0.1:1", {"token": None, "tokenFile": "token"}),
+        ("http://hub.example", {"token": None}),
+    ]
+    for server, user in refused:
+        path.write_text(yaml.safe_dump(kubeconfig(cluster={"server": server}, user=user)))
         with pytest.raises(KubeconfigError, match="not https"):
             connect.hub_client(kubeconfig=str(path))
 

@@ -1,4 +1,4 @@
-"""The queue's promises: one reconcile per key at a time, nothing lost, urgent first, delays and backoff in loop time."""
+"""The queue's promises: one reconcile per key at a time, nothing lost, urgent first, delays and backoff as said."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from domicile.kube.errors import TooManyRequests
 from domicile.reconcile.queue import After, Done, KeyedQueue, Outcome, QueueClosed, Rate, Retry, work
+from domicile.reconcile.queue import settle as outcome
 
 
 class Time:
@@ -26,6 +28,13 @@ async def settle() -> None:
     """Let everything that can run now run."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+async def wait_idle(queue: KeyedQueue[int]) -> None:
+    for _ in range(3000):
+        if queue.idle:
+            return
+        await asyncio.sleep(0.001)
 
 
 @pytest.fixture
@@ -77,18 +86,23 @@ async def test_delayed_keys_come_when_due_and_the_earliest_wins(time: Time) -> N
     queue.add("n")
     await queue.get()
     queue.done("n")
-    queue.add_after("a", 10)
-    queue.add_after("a", 3, urgent=True)
+    queue.add_after("plain", 3)
+    queue.add_after("a", 10, urgent=True)
+    queue.add_after("a", 3)
     queue.add_after("a", 20)
     queue.add_after("b", 3)
+    queue.add_after("b", 20, urgent=True)
     await time.advance(2.9)
     assert await taken(queue) == []
     await time.advance(0.2)
     queue.add("n")
-    assert await taken(queue) == ["a", "b", "n"]
+    assert await taken(queue) == ["a", "b", "plain", "n"]
     queue.done("a")
-    await time.advance(30)
+    queue.add_after("a", 50)
+    await time.advance(40)
     assert await taken(queue) == []  # the later timers are gone
+    await time.advance(10)
+    assert await taken(queue) == ["a"]
 
 
 async def test_backoff_grows_to_a_cap_and_forget_starts_over(time: Time) -> None:
@@ -108,13 +122,13 @@ async def test_the_bucket_throttles_normal_keys_only(time: Time) -> None:
     assert await taken(queue) == ["n0", "n1", "n2"]
     queue.add("u", urgent=True)
     assert await taken(queue) == ["u"]
-    waiting = asyncio.create_task(queue.get())
+    waiting = [asyncio.create_task(queue.get()) for _ in range(2)]
     await time.advance(0.49)
-    assert not waiting.done()
+    assert [getter.done() for getter in waiting] == [False, False]
     await time.advance(0.02)
-    assert waiting.done()
-    await time.advance(1.0)
-    assert await taken(queue) == ["n4", "n5"]
+    assert [getter.done() for getter in waiting] == [True, False]
+    await time.advance(0.5)
+    assert [getter.result() for getter in waiting] == ["n3", "n4"]
 
 
 async def test_a_cancelled_getter_loses_no_key(time: Time) -> None:
@@ -171,6 +185,21 @@ async def test_outcomes_become_queue_calls(time: Time, caplog: pytest.LogCapture
     await workers
 
 
+async def test_success_forgets_failures_and_retry_after_is_honoured(time: Time) -> None:
+    queue: KeyedQueue[str] = KeyedQueue(random=lambda: 0.0)
+    outcome(queue, key="a", outcome=Retry("no"))
+    assert queue.failures("a") == 1
+    outcome(queue, key="a", outcome=After(60))
+    assert queue.failures("a") == 0
+    await time.advance(1)
+    assert await taken(queue) == ["a"]
+    outcome(queue, key="b", outcome=Retry(TooManyRequests(429, retry_after=30)))
+    await time.advance(29)
+    assert await taken(queue) == []
+    await time.advance(2)
+    assert await taken(queue) == ["b"]
+
+
 async def test_an_urgent_key_is_retried_as_urgent(time: Time) -> None:
     queue: KeyedQueue[str] = KeyedQueue(random=lambda: 1.0)
     queue.add("u", urgent=True)
@@ -201,8 +230,7 @@ async def test_never_two_reconciles_of_a_key_and_never_a_lost_change() -> None:
         wanted[round_ % 5] = round_
         queue.add(round_ % 5, urgent=round_ % 7 == 0)
         await asyncio.sleep(0)
-    while not queue.idle:
-        await asyncio.sleep(0.001)
+    await wait_idle(queue)
     assert seen == wanted
     queue.shutdown()
     await workers

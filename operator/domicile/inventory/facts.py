@@ -121,7 +121,8 @@ def _candidate(name: str, spec: SovereignClusterSpec, pool: NodePool) -> Candida
     stated = pool.plain()
     own_groups |= {group: stated[group] for group in PARTIES if group in stated}
     if spec.subcontractors is not None:
-        doc["subcontractors"] = [s.plain() for s in spec.subcontractors]
+        here = [s for s in spec.subcontractors if s.node_pools is None or pool.name in s.node_pools]
+        doc["subcontractors"] = [s.plain() for s in here]
     doc["clusterProvider"] = spec.provider
     doc |= own_groups
     return Candidate(
@@ -144,6 +145,22 @@ class Entities:
 
     by_name: Mapping[str, Subject]
     problems: Mapping[str, str]
+    _above: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)  # filled as it is asked for
+
+    def above(self, name: str) -> tuple[str, ...]:
+        """``name`` and every LegalEntity above it in the ownership chain, existing or not, sorted."""
+        known = self._above.get(name)
+        if known is None:
+            found: set[str] = set()
+            todo = [name]
+            while todo:
+                current = todo.pop()
+                if current not in found:
+                    found.add(current)
+                    if current in self.by_name:
+                        todo += owner_names(self.by_name[current])
+            known = self._above[name] = tuple(sorted(found))
+        return known
 
     @staticmethod
     def of(subjects: Mapping[str, Subject]) -> Entities:

@@ -74,15 +74,21 @@ class Member:
         on_nodes: Callable[[str], None],
         on_workload: Callable[[str], None],
         on_reach: Callable[[str], None],
+        on_room: Callable[[], None],
+        twin: Callable[[str, str], str],
     ) -> None:
         """``on_nodes(cluster)`` when nodes or membership change, ``on_workload(key)`` when a delivered workload does,
-        ``on_reach(cluster)`` when the member is reached or lost."""
+        ``on_reach(cluster)`` when the member is reached or lost, ``on_room()`` when there may be more room.
+        ``twin(cluster, uid)`` names another member that is the same cluster, if there is one."""
         self.name = name
         self.client = client
         self.problem = "connecting"
         self.pools: dict[str, NodePool] = {}
         self.namespaces: set[str] = set()  # namespaces known to exist there
         self._on_nodes, self._on_workload, self._on_reach = on_nodes, on_workload, on_reach
+        self._on_room = on_room
+        self._twin = twin
+        self.uid = ""  # of the kube-system namespace: what makes the cluster this cluster
         self._used: defaultdict[str, dict[str, float]] = defaultdict(dict)
         self._bound: defaultdict[str, int] = defaultdict(int)  # workload -> bound pods
         self._rooms: dict[str, PoolRoom] = {}
@@ -142,15 +148,16 @@ class Member:
         return ""
 
     async def _identity_problem(self, identity: str | None) -> str:
-        if identity is None:
-            return ""
         try:
-            found = (await self.client.get("/api/v1/namespaces/kube-system"))["metadata"]["uid"]
+            self.uid = (await self.client.get("/api/v1/namespaces/kube-system"))["metadata"]["uid"]
         except ApiError as error:
             return f"identity: {error}"
-        if found == identity:
-            return ""
-        return f"another cluster answers: kube-system UID is {found}, spec.identity.kubeSystemUID says {identity}"
+        if identity is not None and self.uid != identity:
+            return f"another cluster answers: kube-system UID is {self.uid}, spec.identity.kubeSystemUID is {identity}"
+        twin = self._twin(self.name, self.uid)
+        if twin:
+            return f"this is the same cluster as SovereignCluster/{twin}; put its pools there and delete one of the two"
+        return ""
 
     # -- pools and room ----------------------------------------------------------------------------------------
 
@@ -218,6 +225,7 @@ class Member:
         else:
             self._rooms.pop(self._pool_of.get(key, ""), None)
         self._on_nodes(self.name)
+        self._on_room()
 
     def _pod_changed(self, key: str, old: PodFacts | None, new: PodFacts | None) -> None:
         for pod, sign in ((old, -1), (new, 1)):
@@ -229,6 +237,8 @@ class Member:
             self._rooms.pop(self._pool_of.get(pod.node, ""), None)
             if pod.workload:
                 self._bound[pod.workload] += sign
+        if new is None:
+            self._on_room()
 
     def _deployment_changed(self, key: str, old: Observed | None, new: Observed | None) -> None:
         self._on_workload(key)

@@ -138,9 +138,11 @@ class Reflector(Generic[T]):
         server restored from a backup counts versions from below ours, and says nothing until it is past them."""
         if isinstance(error, Expired | Silent):
             self._version = None
-        if not isinstance(error, Expired):
-            self.last_error = error
+        if isinstance(error, Expired):
+            return
+        if str(error) != str(self.last_error):  # a member that is away for a day is said once, not every half minute
             log.warning("reflector: %s", error, extra={"path": self._path})
+        self.last_error = error
 
     async def _list(self) -> str:
         """Replace the store by a whole list; the version to watch from."""

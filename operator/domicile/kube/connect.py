@@ -57,12 +57,17 @@ def hub_client(
 ) -> KubeClient:
     """A client for the hub: in a pod its ServiceAccount, unless a kubeconfig or context is asked for; else the named
     kubeconfig, `KUBECONFIG`, or the default one. Raises `KubeconfigError`; opens no connection yet."""
-    token: TokenSource | None
-    if kubeconfig is None and context is None and in_cluster(os.environ):
-        settings, token = account_settings(ACCOUNT_FOLDER, environment=os.environ)
-    else:
-        settings, token = trusted_settings(_paths(kubeconfig), context=context)
+    settings, token = hub_settings(kubeconfig=kubeconfig, context=context)
     return open_client(settings, token=token, parallel_writes=parallel_writes)
+
+
+def hub_settings(
+    *, kubeconfig: str | None = None, context: str | None = None
+) -> tuple[ConnectionSettings, TokenSource | None]:
+    """How the hub is reached, with the source of its token where that must be renewed. Raises `KubeconfigError`."""
+    if kubeconfig is None and context is None and in_cluster(os.environ):
+        return account_settings(ACCOUNT_FOLDER, environment=os.environ)
+    return trusted_settings(_paths(kubeconfig), context=context)
 
 
 def open_client(settings: ConnectionSettings, *, token: TokenSource | None = None, parallel_writes: int) -> KubeClient:

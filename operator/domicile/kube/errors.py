@@ -122,7 +122,7 @@ def from_response(status: int, *, body: bytes, retry_after: str | None = None, w
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        document = {"message": body[:200].decode("utf-8", "replace")}
+        document = {"message": body[:200].decode("utf-8", "replace").strip()}
     return from_status(document, status=status, retry_after=seconds(retry_after), where=where)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
 from domicile.model.evidence import Evidences
+from domicile.model.rules import Check, Keyed, Transition
 from domicile.model.schema import (
     Country,
     EntityRef,
@@ -75,7 +76,7 @@ class CustomerData(Model):
 class Sink(Model):
     """A place telemetry, metadata or logs are sent to."""
 
-    endpoint: Line
+    endpoint: Line = Field(description="Host or address it is sent to")
     country: Place | None = Field(default=None, description="Where the sink is")
     operator: EntityRef | None = Field(default=None, description="Who operates it; counts as a subcontractor")
     enabled: bool = Field(default=True, description="False = configured but proven off")
@@ -104,8 +105,10 @@ class ServicePurpose(StrEnum):
 class ExternalService(Model):
     """A service outside the cluster that workloads or nodes call: model API, licence server, TEE verifier."""
 
-    name: Word
-    purpose: ServicePurpose = Field(default=ServicePurpose.OTHER)
+    name: Word = Field(description="Name of the service")
+    purpose: ServicePurpose = Field(
+        default=ServicePurpose.OTHER, description="modelApi, licenceServer, attestationVerifier or other"
+    )
     country: Place | None = Field(default=None, description="Where it answers")
     operator: EntityRef | None = Field(default=None, description="Who operates it; counts as a subcontractor")
     receives_generated_data: bool | None = Field(
@@ -192,7 +195,7 @@ class EffectiveControl(Model):
 class Component(Model):
     """A software component, drivers and firmware included (Annex II (i), (j)); hardware is out of scope."""
 
-    name: Word
+    name: Word = Field(description="Name of the component")
     supplier: EntityRef | None = Field(default=None, description="Supplier")
     supplier_country: Place | None = Field(
         default=None, description="Country of who provides, owns and licenses it; default: the supplier's seat"
@@ -298,18 +301,21 @@ class Facility(Model):
 class Subcontractor(Model):
     """A third party that contributes to the service (Annex II 1.2, 2.2, 3.2, 4.2)."""
 
-    entity: EntityRef
+    entity: EntityRef = Field(description="LegalEntity of the subcontractor")
     direct_contract: bool | None = Field(default=None, description="Direct contract with the provider")
     may_access_sensitive: bool | None = Field(
         default=None, description="May need access to classified or sensitive information (levels 3 and 4)"
     )
     functions: Annotated[list[Word], Field(max_length=16)] | None = Field(default=None, description="What it does")
+    node_pools: Annotated[list[Label], Field(max_length=128)] | None = Field(
+        default=None, description="Pools it takes part in; absent = all of them"
+    )
 
 
 class Burst(Model):
     """Where a pool's pods may overflow to (virtual kubelet, another provider)."""
 
-    provider: EntityRef
+    provider: EntityRef = Field(description="LegalEntity that provides that capacity")
     countries: Places | None = Field(default=None, description="Where that capacity is")
 
 
@@ -322,12 +328,26 @@ RestrictedLabel = Annotated[str, StringConstraints(max_length=253, pattern=RESTR
 class NodeMembership(Model):
     """Which nodes belong to the pool: by provider id, by name, or by labels that a kubelet cannot write."""
 
+    checks: ClassVar = (
+        Check(
+            "[has(self.providerIDPrefix), has(self.names), has(self.labels)].filter(given, given).size() == 1",
+            "give exactly one of providerIDPrefix, names or labels",
+            lambda n: [n.provider_id_prefix, n.names, n.labels].count(None) == 2,
+        ),
+    )
+
     provider_id_prefix: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = Field(
         default=None, alias="providerIDPrefix", description="Prefix of spec.providerID"
     )
     names: Annotated[list[ObjectName], Field(max_length=512)] | None = Field(default=None, description="Node names")
     labels: Annotated[dict[RestrictedLabel, Annotated[str, Field(max_length=63)]], Field(max_length=8)] | None = (
-        Field(default=None, description="Labels under *.node-restriction.kubernetes.io only")
+        Field(
+            default=None,
+            description="Labels under *.node-restriction.kubernetes.io only, which no kubelet can write",
+            json_schema_extra={
+                "x-key-message": "use keys under *.node-restriction.kubernetes.io, which no kubelet can write"
+            },
+        )
     )
 
 
@@ -344,7 +364,7 @@ class PoolAccelerator(Model):
 class NodePool(Model):
     """A group of nodes with one set of facts. Who provides it is said for each pool, never inherited."""
 
-    name: Label
+    name: Label = Field(description="Name of the pool, unique in the cluster")
     provider: EntityRef = Field(description="LegalEntity that provides this pool")
     facility: Facility | None = Field(default=None, description="Building, where not the provider's own")
     bursts_to: Annotated[list[Burst], Field(max_length=8)] | None = Field(
@@ -358,8 +378,8 @@ class NodePool(Model):
 class SecretRef(Model):
     """A Secret on the hub that holds a kubeconfig."""
 
-    namespace: Label
-    name: ObjectName
+    namespace: Label = Field(description="Namespace of the Secret")
+    name: ObjectName = Field(description="Name of the Secret")
     key: Annotated[str, Field(max_length=253)] = Field(default="kubeconfig", description="Key inside the Secret")
 
 
@@ -369,6 +389,14 @@ class Hub(Model):
 
 class Connection(Model):
     """How the cluster is reached: the hub itself, or a kubeconfig in a Secret."""
+
+    checks: ClassVar = (
+        Check(
+            "has(self.hub) != has(self.kubeconfigSecret)",
+            "give exactly one of hub or kubeconfigSecret; leave connection out to deliver nothing",
+            lambda c: (c.hub is None) != (c.kubeconfig_secret is None),
+        ),
+    )
 
     hub: Hub | None = Field(default=None, description="The cluster the operator watches: {}")
     kubeconfig_secret: SecretRef | None = Field(default=None, description="Secret with a self-contained kubeconfig")
@@ -382,8 +410,21 @@ class Identity(Model):
     )
 
 
+def _uid(spec: SovereignClusterSpec) -> str | None:
+    return spec.identity.kube_system_uid if spec.identity else None
+
+
 class SovereignClusterSpec(Model):
     """One cluster: identity, connection, parties, facts, pools, evidence."""
+
+    transitions: ClassVar = (
+        Transition(
+            "!has(oldSelf.identity) || !has(oldSelf.identity.kubeSystemUID) || (has(self.identity)"
+            " && has(self.identity.kubeSystemUID) && self.identity.kubeSystemUID == oldSelf.identity.kubeSystemUID)",
+            "identity.kubeSystemUID is fixed once set; another cluster needs an object of its own",
+            lambda new, old: _uid(old) in (None, _uid(new)),
+        ),
+    )
 
     identity: Identity | None = Field(default=None, description="Cluster identity")
     connection: Connection | None = Field(default=None, description="How to reach it; absent = never delivered to")
@@ -392,7 +433,7 @@ class SovereignClusterSpec(Model):
         default=None, description="Subcontractors; an empty list states that there are none (Annex II 1.2)"
     )
     facts: PlacementFacts | None = Field(default=None, description="Facts of the cluster as a whole")
-    node_pools: Annotated[list[NodePool], Field(max_length=128)] = Field(
+    node_pools: Annotated[list[NodePool], Field(max_length=128), Keyed("name")] = Field(
         default_factory=list, description="Node pools, each a candidate"
     )
     evidence: Evidences | None = Field(default=None, description="Who vouches for the facts")

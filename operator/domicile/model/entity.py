@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from domicile.model.evidence import Evidences
+from domicile.model.rules import Check
 from domicile.model.schema import EntityRef, Line, Model, Moment, Names, Percent, Place, Places, Word
 
 
@@ -60,6 +61,14 @@ class Management(Model):
 class Owner(Model):
     """One ownership edge, from this entity to a holder: another LegalEntity, or a holder described in place."""
 
+    checks: ClassVar = (
+        Check(
+            "has(self.entity) != (has(self.name) || has(self.kind) || has(self.country))",
+            "give either entity, or name, kind and country of the holder; one of the two",
+            lambda o: (o.entity is None) == any(v is not None for v in (o.name, o.kind, o.country)),
+        ),
+    )
+
     entity: EntityRef | None = Field(default=None, description="Holder as a LegalEntity, whose owners are followed")
     name: Word | None = Field(default=None, description="Holder described in place: a name")
     kind: EntityKind | None = Field(default=None, description="Holder described in place: what it is")
@@ -103,6 +112,14 @@ class Controller(Model):
 class Control(Model):
     """The conclusion on control (Art. 2(21), Annex III 7): decisive influence, never a percentage."""
 
+    checks: ClassVar = (
+        Check(
+            "!(self.conclusion in ['sole', 'joint']) || (has(self.controllers) && self.controllers.size() > 0)",
+            "the conclusion sole or joint needs controllers; list who controls",
+            lambda c: c.conclusion not in (ControlConclusion.SOLE, ControlConclusion.JOINT) or bool(c.controllers),
+        ),
+    )
+
     conclusion: ControlConclusion = Field(description="none, sole, joint or undetermined")
     controllers: Annotated[list[Controller], Field(max_length=32)] | None = Field(
         default=None, description="Ultimate controllers; required for sole and joint"
@@ -113,15 +130,15 @@ class Control(Model):
 class Link(Model):
     """A commercial or financial link that may confer influence (Annex III 7.1(4)-(5))."""
 
-    counterparty: Word
-    country: Place
+    counterparty: Word = Field(description="Name of the other party")
+    country: Place = Field(description="Country of the other party")
     confers_control: bool | None = Field(default=None, description="Whether the link confers decisive influence")
 
 
 class ForeignLaw(Model):
     """What the law and practice of a country that controls the entity demand of it (Annex II (g))."""
 
-    country: Place
+    country: Place = Field(description="Country whose law it is")
     vulnerability_reporting: bool | None = Field(
         default=None, description="Vulnerabilities must be reported to authorities before known exploitation"
     )
@@ -198,8 +215,8 @@ class Subcontracting(Model):
 class Subsidiary(Model):
     """A third-country subsidiary of the group and how it is kept apart (Annex II (k), Annex III 11)."""
 
-    name: Word
-    country: Place
+    name: Word = Field(description="Name of the subsidiary")
+    country: Place = Field(description="Country of the subsidiary")
     legal_separation: bool | None = Field(default=None, description="Separate legal person, no instruction duties")
     technical_separation: bool | None = Field(default=None, description="Separate systems and networks")
     organisational_separation: bool | None = Field(default=None, description="Separate staff and management")

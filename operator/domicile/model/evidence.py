@@ -31,6 +31,9 @@ class Assertion(Model):
 FactGroup = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^(\*|[a-z][A-Za-z.]*)$")]
 
 
+PoolName = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+
+
 class Evidence(Model):
     """One attestation over one or more fact groups of the object that holds it."""
 
@@ -49,7 +52,7 @@ class Evidence(Model):
     valid_until: Moment | None = Field(default=None, description="Last day of validity; absent = no fixed term")
     status: EvidenceStatus = Field(default=EvidenceStatus.ACTIVE, description="Where the attestation stands")
     document: Line | None = Field(default=None, description="Digest or address of the document")
-    node_pools: Annotated[list[str], Field(max_length=128)] | None = Field(
+    node_pools: Annotated[list[PoolName], Field(max_length=128)] | None = Field(
         default=None,
         description="Pools whose own facts this also covers, or [\"*\"]; absent = only facts of the cluster as a whole",
     )

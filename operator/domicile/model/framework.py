@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
+from domicile.model.rules import Keyed
 from domicile.model.schema import Age, Label, Level, Line, Model, Moment, ObjectName, Percent, Places, Text, Word
 from domicile.model.verdicts import EvidenceClass
 
@@ -35,8 +36,8 @@ class Route(StrEnum):
 class Scheme(Model):
     """A certification scheme and what it is worth."""
 
-    name: Word
-    route: Route
+    name: Word = Field(description="Name of the scheme, as certificates state it")
+    route: Route = Field(description="european, national or standards: the order the law tries them in")
     available: bool = Field(description="The scheme exists for such services, so lacking it is a violation")
     countries: Places | None = Field(default=None, description="Countries a national scheme serves")
     level: Word | None = Field(default=None, description="Level a certificate has when it states none")
@@ -52,7 +53,10 @@ class SubcontractorClass(Model):
 class EvidenceFloor(Model):
     """How strong and how fresh the evidence of every fact must be at a tier."""
 
-    at_least: EvidenceClass = Field(default=EvidenceClass.SELF_DECLARED)
+    at_least: EvidenceClass = Field(
+        default=EvidenceClass.SELF_DECLARED,
+        description="Weakest evidence that counts: none, selfDeclared, contractual, certified, audited or recognised",
+    )
     reviewed_within: Age | None = Field(default=None, description="12mo: yearly review; absent = no review needed")
 
 
@@ -73,20 +77,22 @@ class ScoreGate(Model):
 class Tier(Model):
     """One step of the framework. Tiers are cumulative: a step asks for every step below it."""
 
-    level: Level
+    level: Level = Field(description="Number of the step; higher asks for more")
     name: Word | None = Field(default=None, description="What people call it")
     evidence: EvidenceFloor = Field(default_factory=EvidenceFloor)
     subcontractors: SubcontractorClass = Field(default_factory=SubcontractorClass)
-    on_violation: OnViolation = Field(default=OnViolation.DRAIN)
+    on_violation: OnViolation = Field(
+        default=OnViolation.DRAIN, description="Alert, Drain or ScaleToZero a copy whose pool stops satisfying"
+    )
     score: ScoreGate | None = Field(default=None, description="Weighted threshold beside the mandatory rules")
 
 
 class Objective(Model):
     """A group of rules with a weight, for weighted aggregation (EU CSF: SOV-1 to SOV-8)."""
 
-    id: RuleId
-    title: Line | None = None
-    weight: Annotated[float, Field(ge=0, le=1000)] = 1
+    id: RuleId = Field(description="Id of the objective, SOV-1")
+    title: Line | None = Field(default=None, description="What it is about")
+    weight: Annotated[float, Field(ge=0, le=1000)] = Field(default=1, description="Weight beside the other objectives")
 
 
 class RuleKind(StrEnum):
@@ -99,7 +105,7 @@ class RuleKind(StrEnum):
 class RuleSpec(Model):
     """One rule: an id, a clause, the tier it enters at, the parties it looks at and one predicate."""
 
-    id: RuleId
+    id: RuleId = Field(description="Id of the rule, unique in the pack, L3.g")
     clause: Line = Field(description="Where the text says so")
     title: Line = Field(description="What must hold, in one sentence")
     level: Level = Field(description="Tier it enters at")
@@ -120,10 +126,10 @@ class RuleSpec(Model):
 class Source(Model):
     """Where the rules come from."""
 
-    title: Line
-    celex: Word | None = None
-    url: Line | None = None
-    date: Moment | None = None
+    title: Line = Field(description="Title of the text")
+    celex: Word | None = Field(default=None, description="CELEX number of the text")
+    url: Line | None = Field(default=None, description="Address of the text")
+    date: Moment | None = Field(default=None, description="Date of the text")
 
 
 class SovereigntyFrameworkSpec(Model):
@@ -132,16 +138,29 @@ class SovereigntyFrameworkSpec(Model):
     id: Label | None = Field(default=None, description="Id of the framework; default: the object's name")
     version: Annotated[str, StringConstraints(min_length=1, max_length=63)] = Field(description="COM-2026-502")
     source: Source | None = None
-    description: Text | None = None
+    description: Text | None = Field(default=None, description="What the framework is and how far it goes")
     default_tier: Level | None = Field(default=None, description="Tier of workloads that name none; absent = refused")
-    territories: Annotated[dict[TerritoryName, TerritorySpec], Field(max_length=32)] = Field(default_factory=dict)
+    control_rule: RuleId | None = Field(
+        default=None, description="Rule whose verdict the CONTROL column of clusters shows"
+    )
+    territories: Annotated[dict[TerritoryName, TerritorySpec], Field(max_length=32)] = Field(
+        default_factory=dict, description="Sets of places by name; rules say within: NAME"
+    )
     certificate_levels: Annotated[list[Word], Field(max_length=16)] = Field(
         default_factory=list, description="Levels of certificates, weakest first"
     )
-    schemes: Annotated[list[Scheme], Field(max_length=64)] = Field(default_factory=list)
-    objectives: Annotated[list[Objective], Field(max_length=32)] = Field(default_factory=list)
-    tiers: Annotated[list[Tier], Field(min_length=1, max_length=10)]
-    rules: Annotated[list[RuleSpec], Field(min_length=1, max_length=256)]
+    schemes: Annotated[list[Scheme], Field(max_length=64)] = Field(
+        default_factory=list, description="Certification schemes and what they are worth"
+    )
+    objectives: Annotated[list[Objective], Field(max_length=32)] = Field(
+        default_factory=list, description="Groups of rules with weights, for weighted aggregation"
+    )
+    tiers: Annotated[list[Tier], Field(min_length=1, max_length=10), Keyed("level")] = Field(
+        description="Steps, each cumulative over those below"
+    )
+    rules: Annotated[list[RuleSpec], Field(min_length=1, max_length=256), Keyed("id")] = Field(
+        description="What must hold, rule by rule"
+    )
 
 
 FrameworkName = ObjectName

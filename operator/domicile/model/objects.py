@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -44,6 +45,9 @@ KINDS = {
 }
 
 
+NULL = "null is no value; give one or remove the field"
+
+
 class FieldProblem(NamedTuple):
     """One thing wrong with an object: the field, as a path, and what to do."""
 
@@ -80,10 +84,35 @@ def read_spec(raw: Mapping[str, Any]) -> Model:
     spec = raw.get("spec")
     if not isinstance(spec, Mapping):
         raise ObjectError([FieldProblem(("spec",), "is missing; add it")])
+    problems = [FieldProblem(path, NULL) for path in _nulls(spec, ("spec",))]
+    model: Model | None = None
     try:
-        return kind.spec.model_validate(spec)
+        # Strict and through JSON, as the API server reads it: "2" is no number, "true" is no boolean.
+        model = kind.spec.model_validate_json(json.dumps(spec), strict=True)
     except ValidationError as error:
-        raise ObjectError([_problem(kind, e) for e in error.errors()]) from error
+        told = {problem.path for problem in problems}
+        problems += [problem for e in error.errors() if (problem := _problem(kind, e)).path not in told]
+    if model is None or problems:
+        raise ObjectError(problems)
+    return model
+
+
+def change_problems(old: Model, new: Model) -> list[FieldProblem]:
+    """What the API server would refuse in the step from one accepted spec to another of the same kind."""
+    return [FieldProblem(("spec",), rule.message) for rule in new.transitions if not rule.holds(new, old)]
+
+
+def _nulls(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Paths of nulls, which the API server takes for no optional field; what a rule requires is its own affair."""
+    if value is None:
+        yield path
+    elif isinstance(value, Mapping):
+        for key, child in value.items():
+            if key != "require":
+                yield from _nulls(child, (*path, key))
+    elif isinstance(value, list):
+        for number, child in enumerate(value):
+            yield from _nulls(child, (*path, number))
 
 
 def _problem(kind: Kind, error: Any) -> FieldProblem:

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema
+
+from domicile.model.rules import Check, Transition, broken
 
 GROUP = "domicile.dev"
 VERSION = "v1alpha1"
@@ -29,6 +40,24 @@ class Model(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_enum_values=False
     )
+
+    checks: ClassVar[tuple[Check, ...]] = ()
+    transitions: ClassVar[tuple[Transition, ...]] = ()
+
+    @model_validator(mode="after")
+    def _run_checks(self) -> Self:
+        error = broken(self.checks, self) if self.checks else None
+        if error is not None:
+            raise error
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler, /) -> dict[str, Any]:
+        schema = handler(core)
+        validations = [c.as_validation() for c in cls.checks] + [t.as_validation() for t in cls.transitions]
+        if validations:
+            handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = validations
+        return schema
 
     def plain(self) -> dict[str, Any]:
         """The JSON document as a user would write it: camelCase, nothing that was left out."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, StringConstraints
 
+from domicile.model.labels import DEFAULT_FRAMEWORK, GROUP, NODE_PREFIX
+from domicile.model.rules import Check, Keyed, Transition
 from domicile.model.schema import Age, Country, Digest, Label, Level, Line, Model, ObjectName, Quantity, Word
 
 TIER_ANNOTATION = "domicile.dev/sovereignty-tier"
@@ -19,6 +22,15 @@ ImageRef = Annotated[
 
 class ModelSource(Model):
     """The model: what it is called and where the weights come from."""
+
+    checks: ClassVar = (
+        Check(
+            "!self.source.startsWith('oci://') || self.source.contains('@sha256:') || has(self.digest)",
+            "oci:// weights must be pinned; end source with @sha256:DIGEST or set digest"
+            " (pvc:// and file:// need neither)",
+            lambda m: not m.source.startswith("oci://") or "@sha256:" in m.source or m.digest is not None,
+        ),
+    )
 
     name: Word = Field(description="Name the endpoint serves it under")
     source: Annotated[
@@ -37,11 +49,16 @@ class RuntimeName(StrEnum):
     CUSTOM = "Custom"
 
 
+OWN_TAINT = rf"^(([^/]*[.])?{re.escape(GROUP)}|{NODE_PREFIX.replace('.', '[.]')})(/|$)"
+
+
 class EnvVar(Model):
     """One environment variable with a literal value."""
 
-    name: Annotated[str, StringConstraints(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-    value: Annotated[str, StringConstraints(max_length=4096)] = ""
+    name: Annotated[str, StringConstraints(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
+        description="Name of the variable"
+    )
+    value: Annotated[str, StringConstraints(max_length=4096)] = Field(default="", description="Literal value")
 
 
 class Runtime(Model):
@@ -52,7 +69,7 @@ class Runtime(Model):
     args: Annotated[list[Annotated[str, Field(max_length=1024)]], Field(max_length=64)] = Field(
         default_factory=list, description="Arguments; those that open a way out are refused"
     )
-    env: Annotated[list[EnvVar], Field(max_length=64)] = Field(
+    env: Annotated[list[EnvVar], Field(max_length=64), Keyed("name")] = Field(
         default_factory=list, description="Environment; names Domicile owns are refused"
     )
     port: Annotated[int, Field(ge=1, le=65535)] = Field(default=8000, description="Port it serves on")
@@ -77,9 +94,13 @@ class Resources(Model):
 class Probe(Model):
     """An HTTP probe of the runtime."""
 
-    path: Annotated[str, StringConstraints(max_length=256, pattern=r"^/")] = "/health"
-    period_seconds: Annotated[int, Field(ge=1, le=300)] = 10
-    failure_threshold: Annotated[int, Field(ge=1, le=1000)] = 3
+    path: Annotated[str, StringConstraints(max_length=256, pattern=r"^/")] = Field(
+        default="/health", description="HTTP path that answers 2xx or 3xx"
+    )
+    period_seconds: Annotated[int, Field(ge=1, le=300)] = Field(default=10, description="Seconds between two probes")
+    failure_threshold: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=3, description="Failed probes in a row that count as a failure"
+    )
 
 
 class Probes(Model):
@@ -93,12 +114,22 @@ class Probes(Model):
 class Toleration(Model):
     """A toleration; those for Domicile's own taints and wildcards are refused."""
 
-    key: Annotated[str, StringConstraints(min_length=1, max_length=253)]
-    operator: Annotated[str, StringConstraints(max_length=8, pattern=r"^(Equal|Exists)$")] = "Equal"
-    value: Annotated[str, Field(max_length=63)] | None = None
+    checks: ClassVar = (
+        Check(
+            f"!self.key.matches(r'{OWN_TAINT}')",
+            f"keys of {GROUP} and {NODE_PREFIX} are Domicile's own; remove it",
+            lambda t: re.search(OWN_TAINT, t.key) is None,
+        ),
+    )
+
+    key: Annotated[str, StringConstraints(min_length=1, max_length=253)] = Field(description="Key of the taint")
+    operator: Annotated[str, StringConstraints(max_length=8, pattern=r"^(Equal|Exists)$")] = Field(
+        default="Equal", description="Equal or Exists"
+    )
+    value: Annotated[str, Field(max_length=63)] | None = Field(default=None, description="Value of the taint")
     effect: (
         Annotated[str, StringConstraints(max_length=32, pattern=r"^(NoSchedule|PreferNoSchedule|NoExecute)$")] | None
-    ) = None
+    ) = Field(default=None, description="NoSchedule, PreferNoSchedule or NoExecute; absent = all of them")
 
 
 class Scheduling(Model):
@@ -107,18 +138,24 @@ class Scheduling(Model):
     node_selector: Annotated[
         dict[Annotated[str, Field(max_length=253)], Annotated[str, Field(max_length=63)]], Field(max_length=16)
     ] = Field(default_factory=dict, description="Labels nodes must carry besides the tier's")
-    tolerations: Annotated[list[Toleration], Field(max_length=16)] = Field(default_factory=list)
-    priority_class_name: ObjectName | None = None
-    runtime_class_name: ObjectName | None = None
+    tolerations: Annotated[list[Toleration], Field(max_length=16)] = Field(
+        default_factory=list, description="Tolerations of the pods; never of Domicile's own taints"
+    )
+    priority_class_name: ObjectName | None = Field(default=None, description="PriorityClass of the pods")
+    runtime_class_name: ObjectName | None = Field(default=None, description="RuntimeClass of the pods")
 
 
 class EgressRule(Model):
     """One destination the pods may reach. Every one needs a purpose and a country."""
 
-    name: Label
+    name: Label = Field(description="Name of the destination")
     purpose: Line = Field(description="Why it is needed")
-    cidr: Annotated[str, StringConstraints(max_length=43, pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$")]
-    ports: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], Field(min_length=1, max_length=16)]
+    cidr: Annotated[str, StringConstraints(max_length=43, pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$")] = Field(
+        description="Network of the destination, 192.0.2.0/24"
+    )
+    ports: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], Field(min_length=1, max_length=16)] = Field(
+        description="TCP ports"
+    )
     country: Country = Field(description="Where the destination is; must lie inside the tier's territory")
 
 
@@ -133,7 +170,9 @@ class Sovereignty(Model):
     """The tier, and wishes that narrow it."""
 
     tier: Level | None = Field(default=None, description="Sovereignty tier; or the annotation on the object")
-    framework: ObjectName = Field(default="cada", description="SovereigntyFramework that gives the tier its meaning")
+    framework: ObjectName = Field(
+        default=DEFAULT_FRAMEWORK, description="SovereigntyFramework that gives the tier its meaning"
+    )
     basis: Basis = Field(default=Basis.CRITERIA, description="recognition also demands a repository entry")
     countries: Annotated[list[Country], Field(min_length=1, max_length=64)] | None = Field(
         default=None, description="Only these countries"
@@ -151,6 +190,24 @@ class Sovereignty(Model):
 class InferenceDeploymentSpec(Model):
     """A model served by a runtime on accelerators, under a sovereignty tier."""
 
+    transitions: ClassVar = (
+        Transition(
+            "!has(oldSelf.sovereignty) || !has(oldSelf.sovereignty.tier) || (has(self.sovereignty)"
+            " && has(self.sovereignty.tier) && self.sovereignty.tier >= oldSelf.sovereignty.tier)",
+            "sovereignty.tier is never lowered or removed in place; delete the object and create it again",
+            lambda new, old: (
+                old.sovereignty.tier is None
+                or (new.sovereignty.tier is not None and new.sovereignty.tier >= old.sovereignty.tier)
+            ),
+        ),
+        Transition(
+            f"(has(self.sovereignty) ? self.sovereignty.framework : '{DEFAULT_FRAMEWORK}')"
+            f" == (has(oldSelf.sovereignty) ? oldSelf.sovereignty.framework : '{DEFAULT_FRAMEWORK}')",
+            "sovereignty.framework is never changed in place; delete the object and create it again",
+            lambda new, old: new.sovereignty.framework == old.sovereignty.framework,
+        ),
+    )
+
     model: ModelSource
     runtime: Runtime
     replicas: Annotated[int, Field(ge=0, le=10000)] = Field(default=1, description="Pods")
@@ -158,7 +215,7 @@ class InferenceDeploymentSpec(Model):
     sovereignty: Sovereignty = Field(default_factory=Sovereignty)
     probes: Probes = Field(default_factory=Probes)
     scheduling: Scheduling = Field(default_factory=Scheduling)
-    egress: Annotated[list[EgressRule], Field(max_length=32)] = Field(
+    egress: Annotated[list[EgressRule], Field(max_length=32), Keyed("name")] = Field(
         default_factory=list, description="Allowed destinations; everything else but DNS is denied"
     )
     image_pull_secrets: Annotated[list[ObjectName], Field(max_length=8)] = Field(

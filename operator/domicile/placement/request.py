@@ -24,6 +24,7 @@ class RefusalReason(StrEnum):
     TIER_LOWERED = "TierLowered"
     FRAMEWORK_NOT_FOUND = "FrameworkNotFound"
     ARGUMENT_REFUSED = "ArgumentRefused"
+    WITHDRAWAL_BLOCKED = "WithdrawalBlocked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,24 @@
 """The control test: who has decisive influence over an entity (Art. 2(21), Annex III 7), seen from one territory.
 
-Order of proof: a closed change of control voids what was concluded before it; then an audited conclusion; only then
-the ownership graph, which can prove control but, without an audit, can disprove it for the lowest evidence floor only.
-No percentage is the rule: a majority is one way to control among others.
+Order of proof: a closed change of control, of the entity or of a holder that controls it, voids what was attested
+before it; then an audited conclusion; only then the ownership graph, which can prove control but, without an audit,
+can disprove it for the lowest evidence floor only. No percentage is the rule: a majority is one way to control.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from domicile.inventory.facts import Subject
 from domicile.model.places import Territory
 from domicile.model.schema import read_instant
 from domicile.model.verdicts import EvidenceClass, Verdict, worst
-from domicile.tiers.reading import MISSING, Context, standing
+from domicile.tiers.ownership import Graph, Holder, ownership_graph, places_of, stated_graph
+from domicile.tiers.reading import MISSING, Context, latest_review, standing
 
-DECISIVE_RIGHTS = frozenset({"veto", "boardMajority", "goldenShare", "generalPartner"})
-TERMINAL_KINDS = frozenset(
-    {"state", "stateFund", "foundation", "naturalPerson", "dispersed", "internationalOrganisation"}
-)
-MAX_HOLDERS = 2000  # a graph beyond this is unknown rather than slow
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class ControlTest(NamedTuple):
@@ -41,82 +38,124 @@ class Controlled(NamedTuple):
     found: str
     fact: str
     evidence: str
+    complete: bool = True  # False: there may be other controllers than those from ``countries``
 
 
-class Edge(NamedTuple):
-    """One holding: ``holder`` holds ``held``."""
+class Change(NamedTuple):
+    """A closed change of control that is newer than what was attested."""
 
-    holder: str
-    held: str
-    capital: float
-    votes: float
-    rights: frozenset[str]
-    group: str
-    known: bool  # shares and rights are stated
-
-
-class Holder(NamedTuple):
-    """A node of the ownership graph."""
-
-    title: str
-    kind: str
-    places: tuple[str, ...]
-    resolved: bool  # its own owners are accounted for, or it can have none
+    name: str  # LegalEntity that changed hands
+    effective: datetime
+    change: Mapping[str, Any]
 
 
 def control_of(ctx: Context, entity: Subject, test: ControlTest) -> Controlled:
     """Apply the control test to ``entity``."""
-    problem = ctx.entities.problems.get(entity.label.partition("/")[2])
+    key = (entity.label, test.outside.name, *test[1:])
+    known = ctx.controls.get(key)
+    if known is None:
+        known = ctx.controls[key] = _control_of(ctx, entity, test)
+    return known
+
+
+def _control_of(ctx: Context, entity: Subject, test: ControlTest) -> Controlled:
+    ctx.above(_name(entity))
+    problem = ctx.entities.problems.get(_name(entity))
     if problem:
-        return Controlled(Verdict.UNKNOWN, (), problem, "ownership.owners", "")
-    closed = _closed_change(ctx, entity)
-    if closed:
-        return _after_change(ctx, entity, closed, test)
-    concluded = _conclusion(ctx, entity, test)
+        return Controlled(Verdict.UNKNOWN, (), problem, "ownership.owners", "", complete=False)
+    changes = _closed_changes(ctx, entity)
+    settled = _settled(ctx, entity, test, max((c.effective for c in changes), default=None))
+    if settled:
+        return settled
+    reviews = [r for group in ("control", "ownership") if (r := latest_review(ctx, entity, group))]
+    return _after_change(ctx, [c for c in changes if c.effective > max(reviews, default=NEVER)], test)
+
+
+def _name(entity: Subject) -> str:
+    return entity.label.partition("/")[2]
+
+
+def _settled(ctx: Context, entity: Subject, test: ControlTest, changed: datetime | None) -> Controlled | None:
+    """What conclusion and ownership say, each only if attested since ``changed``; None where neither is."""
+    concluded = _conclusion(ctx, entity, test) if _since(ctx, entity, "control", changed) else None
     if concluded and concluded[1].rank >= EvidenceClass.AUDITED.rank:
         return concluded[0]
+    if not _since(ctx, entity, "ownership", changed):
+        return concluded[0] if concluded else None
     graph = _from_graph(ctx, entity, test)
     return graph if concluded is None else _both(concluded[0], graph)
 
 
+def _since(ctx: Context, entity: Subject, group: str, changed: datetime | None) -> bool:
+    if changed is None:
+        return True
+    reviewed = latest_review(ctx, entity, group) if group in entity.doc else None
+    return reviewed is not None and reviewed >= changed
+
+
 def _both(concluded: Controlled, graph: Controlled) -> Controlled:
     """An unaudited conclusion beside the graph: control stands on either; its absence must not be contradicted."""
-    if concluded.verdict is not Verdict.SATISFIED or graph.verdict is not Verdict.VIOLATED:
+    if graph.verdict is not Verdict.VIOLATED:
         return concluded
+    if concluded.verdict is Verdict.VIOLATED:
+        countries = tuple(sorted({*concluded.countries, *graph.countries}))
+        return concluded._replace(countries=countries, complete=graph.complete)
     found = f"contradictory: concluded {concluded.found}, but {graph.found}"
-    return Controlled(Verdict.UNKNOWN, graph.countries, found, "control", concluded.evidence)
+    return Controlled(Verdict.UNKNOWN, graph.countries, found, "control", concluded.evidence, complete=False)
 
 
-def _closed_change(ctx: Context, entity: Subject) -> Mapping[str, Any] | None:
-    """The latest closed change of control that no later conclusion covers (5.5 X3)."""
-    latest: tuple[datetime, Mapping[str, Any]] | None = None
-    for change in entity.doc.get("materialChanges") or ():
-        if "effective" not in change:
-            continue
-        effective = read_instant(change["effective"])
-        if ctx.passed(effective) and (latest is None or effective > latest[0]):
-            latest = (effective, change)
-    if latest is None:
-        return None
-    worth = standing(ctx, entity, "control")
-    attested = worth.verdict is Verdict.SATISFIED and worth.reviewed is not None and worth.reviewed >= latest[0]
-    return None if attested and "control" in entity.doc else latest[1]
+def _closed_changes(ctx: Context, entity: Subject) -> list[Change]:
+    """Closed changes of control of the entity, or of a holder that controls it (5.5 X3), whatever was attested."""
+    own = _name(entity)
+    graph: Graph | None = None
+    closed = []
+    for name in ctx.above(own):
+        subject = ctx.entities.by_name.get(name)
+        for change in (subject.doc.get("materialChanges") or ()) if subject else ():
+            if "effective" not in change or not ctx.passed(read_instant(change["effective"])):
+                continue
+            if name != own:  # a notice needs no evidence, so neither does the chain it comes down
+                graph = graph or stated_graph(ctx, own)
+                if not graph.controls(name):
+                    continue
+            closed.append(Change(name, read_instant(change["effective"]), change))
+    return closed
 
 
-def _after_change(ctx: Context, entity: Subject, change: Mapping[str, Any], test: ControlTest) -> Controlled:
-    found = f"{change['kind']} effective {change['effective']}, control not attested since"
-    acquirer = ctx.entity(change["acquirer"]) if "acquirer" in change else None
-    places = [change["acquirerCountry"]] if "acquirerCountry" in change else []
-    if acquirer is not None and acquirer is not entity:
-        places += _places(acquirer.doc)
-    outside = tuple(dict.fromkeys(p for p in places if test.outside.where(p) is Verdict.VIOLATED))
-    if outside:
-        found = f"{change['kind']} by an acquirer from {', '.join(outside)} {found.partition(' ')[2]}"
-    elif acquirer is not None and acquirer is not entity:
-        held = _from_graph(ctx, acquirer, test)
-        outside = held.countries if held.verdict is Verdict.VIOLATED else ()
-    verdict = Verdict.VIOLATED if outside else Verdict.UNKNOWN
-    return Controlled(verdict, outside, found, "materialChanges", "notice")
+def _after_change(ctx: Context, changes: list[Change], test: ControlTest) -> Controlled:
+    """Controlled from outside if an acquirer is; otherwise nobody knows until control is attested anew."""
+    verdicts: list[Verdict] = []
+    countries: list[str] = []
+    found = []
+    for name, _, change in changes:
+        acquirer = ctx.entity(change["acquirer"]) if change.get("acquirer", name) != name else None
+        places = tuple(dict.fromkeys((*_acquirer_country(change), *(places_of(acquirer.doc) if acquirer else ()))))
+        kind = acquirer.doc.get("kind", "company") if acquirer else "company"
+        verdict = _one_controller(kind, places, test)
+        outside = [p for p in places if test.outside.where(p) is not Verdict.SATISFIED]
+        if verdict is Verdict.SATISFIED and acquirer is not None:
+            held = _acquirer_held(ctx, acquirer, test)
+            verdict, outside = held.verdict, list(held.countries)
+        verdicts.append(verdict)
+        countries += outside
+        by = f" by an acquirer from {', '.join(outside)}" if outside else ""
+        found.append(f"{change['kind']} of {name}{by} effective {change['effective']}, control not attested since")
+    verdict = Verdict.VIOLATED if Verdict.VIOLATED in verdicts else Verdict.UNKNOWN
+    unique = tuple(sorted(set(countries)))
+    return Controlled(verdict, unique, "; ".join(found), "materialChanges", "notice", complete=False)
+
+
+def _acquirer_country(change: Mapping[str, Any]) -> Iterator[str]:
+    if "acquirerCountry" in change:
+        yield change["acquirerCountry"]
+
+
+def _acquirer_held(ctx: Context, acquirer: Subject, test: ControlTest) -> Controlled:
+    """Who controls the acquirer, by conclusion or graph; its own changes are not followed, they may lead back."""
+    ctx.above(_name(acquirer))
+    problem = ctx.entities.problems.get(_name(acquirer))
+    unknown = Controlled(Verdict.UNKNOWN, (), problem or "", "ownership.owners", "", complete=False)
+    return unknown if problem else _settled(ctx, acquirer, test, None) or unknown
 
 
 def _conclusion(ctx: Context, entity: Subject, test: ControlTest) -> tuple[Controlled, EvidenceClass] | None:
@@ -147,166 +186,71 @@ def _one_controller(kind: str, places: tuple[str, ...], test: ControlTest) -> Ve
     return test.natural_persons if verdict is Verdict.VIOLATED and kind == "naturalPerson" else verdict
 
 
-def _places(doc: Mapping[str, Any]) -> tuple[str, ...]:
-    """Every country the entity is directed from: nationality or state, seats, executive management."""
-    seats = doc.get("seats") or {}
-    stated = [doc.get("country"), seats.get("registeredOffice"), seats.get("centralAdministration")]
-    stated += (doc.get("management") or {}).get("countries", [])
-    return tuple(dict.fromkeys(p for p in stated if p))
-
-
 def _from_graph(ctx: Context, entity: Subject, test: ControlTest) -> Controlled:
     """What the ownership graph proves (section 5.3 of the reading): control, its absence, or nothing."""
-    target = entity.label.partition("/")[2]
     worth = standing(ctx, entity, "ownership")
-    ownership = entity.doc.get("ownership")
-    if ownership is None or worth.verdict is not Verdict.SATISFIED:
-        note = worth.note if ownership is not None else ""
-        return Controlled(Verdict.UNKNOWN, (), MISSING if ownership is None else "ownership", "ownership", note)
-    holders, edges, doubt = _graph(ctx, target)
-    if doubt:
-        return Controlled(Verdict.UNKNOWN, (), doubt, "ownership.owners", worth.note)
-    controllers = [name for name in holders if name != target and _controls(name, target, edges)]
-    verdicts = {name: _one_controller(holders[name].kind, holders[name].places, test) for name in controllers}
-    links = _links(entity, test)
-    outside = tuple(
-        dict.fromkeys(
-            place
-            for name, verdict in verdicts.items()
-            if verdict is not Verdict.SATISFIED
-            for place in holders[name].places
-            if test.outside.where(place) is not Verdict.SATISFIED
-        )
-    ) + tuple(country for country, verdict in links if verdict is Verdict.VIOLATED)
-    verdict = worst([*verdicts.values(), *(verdict for _, verdict in links)])
+    if "ownership" not in entity.doc or worth.verdict is not Verdict.SATISFIED:
+        stated = "ownership" in entity.doc
+        note = worth.note if stated else ""
+        found = "ownership" if stated else MISSING
+        return Controlled(Verdict.UNKNOWN, (), found, "ownership", note, complete=False)
+    graph = ownership_graph(ctx, _name(entity), test.coverage)
+    if graph.doubt:
+        return Controlled(Verdict.UNKNOWN, (), graph.doubt, "ownership.owners", worth.note, complete=False)
+    controllers = graph.controllers()
+    verdicts = [(h, _holder_verdict(h, test)) for h in controllers]
+    links = list(_links(ctx, entity, test))
+    outside = [p for h, v in verdicts if v is not Verdict.SATISFIED for p in _outside(h, test)]
+    outside += [country for country, verdict in links if verdict is Verdict.VIOLATED]
+    verdict = worst([*(v for _, v in verdicts), *(v for _, v in links)])
+    open_point = _open_point(graph, controllers, test)
+    unplaced = any(v is not Verdict.SATISFIED and not _outside(h, test) for h, v in verdicts)
+    complete = not (open_point or unplaced or any(v is Verdict.UNKNOWN for _, v in links))
+    countries = tuple(sorted(set(outside)))
     if verdict is Verdict.VIOLATED:
-        who = ", ".join(holders[n].title for n, v in verdicts.items() if v is Verdict.VIOLATED) or "a conferring link"
-        return Controlled(verdict, outside, f"controlled by {who}", "ownership.owners", worth.note)
-    open_point = _open_point(target, ownership, holders, edges, controllers, test)
+        who = ", ".join(h.title for h, v in verdicts if v is Verdict.VIOLATED) or "a conferring link"
+        return Controlled(verdict, countries, f"controlled by {who}", "ownership.owners", worth.note, complete)
     if verdict is Verdict.UNKNOWN or open_point:
-        return Controlled(Verdict.UNKNOWN, outside, open_point or "a controller is unclear", "ownership", worth.note)
+        found = open_point or "a controller is unclear"
+        return Controlled(Verdict.UNKNOWN, countries, found, "ownership", worth.note, complete)
     if ctx.floor.at_least.rank > EvidenceClass.SELF_DECLARED.rank:
         found = "ownership shows no control from outside, but no audited conclusion on control"
-        return Controlled(Verdict.UNKNOWN, (), found, "control", worth.note)
+        return Controlled(Verdict.UNKNOWN, (), found, "control", worth.note, complete=False)
     return Controlled(Verdict.SATISFIED, (), "ownership shows no control from outside", "ownership", worth.note)
 
 
-def _links(entity: Subject, test: ControlTest) -> Iterator[tuple[str, Verdict]]:
+def _holder_verdict(holder: Holder, test: ControlTest) -> Verdict:
+    """A seat outside counts on anybody's word; a seat inside only with evidence."""
+    verdict = _one_controller(holder.kind, holder.places, test)
+    return Verdict.UNKNOWN if verdict is Verdict.SATISFIED and not holder.vouched else verdict
+
+
+def _outside(holder: Holder, test: ControlTest) -> list[str]:
+    return [p for p in holder.places if test.outside.where(p) is not Verdict.SATISFIED]
+
+
+def _links(ctx: Context, entity: Subject, test: ControlTest) -> Iterator[tuple[str, Verdict]]:
     for link in entity.doc.get("links") or ():
         inside = test.outside.where(link["country"])
-        if inside is not Verdict.SATISFIED and link.get("confersControl") is not False:
-            confers = inside is Verdict.VIOLATED and link.get("confersControl") is True
-            yield link["country"], Verdict.VIOLATED if confers else Verdict.UNKNOWN
-
-
-def _graph(ctx: Context, target: str) -> tuple[dict[str, Holder], list[Edge], str]:
-    """All holders above ``target`` with their edges; the third value says why the graph cannot be used."""
-    holders: dict[str, Holder] = {}
-    edges: list[Edge] = []
-    todo = [target]
-    while todo:
-        name = todo.pop()
-        if name in holders:
+        if inside is Verdict.SATISFIED:
             continue
-        subject = ctx.entity(name)
-        assert subject is not None  # dangling owners were found before the walk
-        readable = standing(ctx, subject, "ownership").verdict is Verdict.SATISFIED
-        ownership = (subject.doc.get("ownership") or {}) if readable else {}
-        owners = ownership.get("owners") or []
-        kind = subject.doc.get("kind", "company")
-        audited = standing(ctx, subject, "control", at_least=EvidenceClass.AUDITED)
-        concluded = "control" in subject.doc and audited.verdict is Verdict.SATISFIED
-        holders[name] = Holder(name, kind, _places(subject.doc), kind in TERMINAL_KINDS or bool(owners) or concluded)
-        if concluded and name != target:
-            _concluded_edges(subject, name, holders, edges)
-        for number, owner in enumerate(owners):
-            holder = owner.get("entity") or f"{name}.owners[{number}]"
-            edges.append(_edge(owner, holder, name))
-            if "entity" in owner:
-                todo.append(holder)
-            else:
-                kind = owner.get("kind", "company")
-                places = (owner["country"],) if "country" in owner else ()
-                title = owner.get("name", "a holder")
-                holders[holder] = Holder(title, kind, places, kind in TERMINAL_KINDS)
-        if len(holders) > MAX_HOLDERS:
-            return holders, edges, f"more than {MAX_HOLDERS} holders"
-    for name in holders:
-        if sum(e.capital for e in edges if e.held == name) > 100.5 or _votes(edges, name) > 100.5:
-            return holders, edges, f"contradictory: the holders of {name} add up to more than 100 percent"
-    return holders, edges, ""
+        if inside is Verdict.VIOLATED and link.get("confersControl") is True:
+            yield link["country"], Verdict.VIOLATED
+        elif link.get("confersControl") is not False or standing(ctx, entity, "links").verdict is not Verdict.SATISFIED:
+            yield link["country"], Verdict.UNKNOWN
 
 
-def _votes(edges: list[Edge], name: str) -> float:
-    return sum(e.votes for e in edges if e.held == name)
-
-
-def _concluded_edges(subject: Subject, name: str, holders: dict[str, Holder], edges: list[Edge]) -> None:
-    """Controllers that an audited conclusion names for a holder count as its controllers in the graph."""
-    for number, controller in enumerate(subject.doc["control"].get("controllers") or ()):
-        key = f"{name}.controllers[{number}]"
-        kind = controller.get("kind", "company")
-        holders[key] = Holder(controller.get("name", "a controller"), kind, (controller["country"],), True)
-        edges.append(Edge(key, name, 0, 0, frozenset({"generalPartner"}), "", True))
-
-
-def _edge(owner: Mapping[str, Any], holder: str, held: str) -> Edge:
-    capital, votes = owner.get("capitalPercent"), owner.get("votesPercent")
-    known = (capital is not None or votes is not None) and "specialRights" in owner
-    capital = votes if capital is None else capital
-    votes = capital if votes is None else votes
-    rights = frozenset(owner.get("specialRights") or ())
-    return Edge(holder, held, capital or 0.0, votes or 0.0, rights, owner.get("concertGroup", ""), known)
-
-
-def _controls(holder: str, target: str, edges: list[Edge]) -> bool:
-    """Whether ``holder``, with everything it controls, can decide over ``target``: half the votes or capital of it,
-    alone or in concert, or a decisive right. Exactly half is joint control, which counts."""
-    reach = {holder}
-    grown = True
-    while grown and target not in reach:
-        grown = False
-        for held in {e.held for e in edges if e.holder in reach} - reach:
-            if _decides(held, reach, edges):
-                reach.add(held)
-                grown = True
-    return target in reach
-
-
-def _decides(held: str, reach: set[str], edges: list[Edge]) -> bool:
-    above = [e for e in edges if e.held == held]
-    own = [e for e in above if e.holder in reach]
-    groups = {e.group for e in own if e.group}
-    together = [e for e in above if e.holder in reach or e.group in groups]
-    if any(e.rights & DECISIVE_RIGHTS for e in own):
-        return True
-    return sum(e.votes for e in together) >= 50 or sum(e.capital for e in together) >= 50
-
-
-def _open_point(
-    target: str,
-    ownership: Mapping[str, Any],
-    holders: Mapping[str, Holder],
-    edges: list[Edge],
-    controllers: list[str],
-    test: ControlTest,
-) -> str:
+def _open_point(graph: Graph, controllers: list[Holder], test: ControlTest) -> str:
     """What keeps the graph from showing that there is no control from outside; empty when nothing does."""
-    coverage = ownership.get("coveragePercent")
-    if coverage is None or coverage < test.coverage:
-        stated = "not stated" if coverage is None else f"{coverage:g} percent"
-        return f"shareholder coverage {stated}, {test.coverage:g} percent needed"
-    for name in controllers:
-        if not holders[name].resolved:
-            return f"owners of {holders[name].title} are not stated"
-    for edge in edges:
-        if edge.held != target:
-            continue
-        places = holders[edge.holder].places
-        inside = bool(places) and worst(test.outside.where(p) for p in places) is Verdict.SATISFIED
-        matters = max(edge.capital, edge.votes) >= test.disclosure or bool(edge.rights) or not edge.known
-        if matters and not inside and (edge.rights or not edge.known or not places):
-            return f"rights or seat of holder {holders[edge.holder].title} are unclear"
+    for holder in (graph.holders[graph.target], *controllers):
+        if holder.gap:
+            return holder.gap
+        for edge in graph.above(holder.name):
+            above = graph.holders[edge.holder]
+            inside = above.vouched and bool(above.places) and not _outside(above, test)
+            matters = max(edge.capital, edge.votes) >= test.disclosure or bool(edge.rights) or not edge.sized
+            if above.kind == "dispersed" and not edge.rights:
+                continue  # many small holders are no holder
+            if matters and not inside and (edge.rights or not edge.known or not above.places):
+                return f"rights or seat of holder {above.title} are unclear"
     return ""
-
-

@@ -2,8 +2,8 @@
 
 ``provider``        who provides the cluster's control plane, the pool, and capacity the pool bursts to
 ``subcontractors``  declared subcontractors, and everybody the facts show to take part: operators and owners of the
-                    building, of sinks and of outside services, key store operators and support vendors; only those
-                    of the tier's class. A relation that is not stated counts.
+                    building, of sinks and of outside services, key store operators and support vendors of the
+                    provider; only those of the tier's class. A relation that is not stated counts.
 ``supportVendors``  who support is outsourced to, the whole chain
 ``facility``        operator and owner of the building
 """
@@ -30,9 +30,9 @@ PROVIDERS = tuple(map(_candidate_path, ("clusterProvider", "provider")))
 BURSTS = _candidate_path("burstsTo[].provider")
 DECLARED = _candidate_path("subcontractors[]")
 FACILITY = tuple(map(_candidate_path, ("facility.operator", "facility.owner")))
-OPERATORS = tuple(
-    map(_candidate_path, ("telemetry.sinks[].operator", "externalServices[].operator", "keys.operator"))
-)
+SINKS = _candidate_path("telemetry.sinks[]")
+SINK_OPERATORS = _candidate_path("telemetry.sinks[].operator")
+OPERATORS = tuple(map(_candidate_path, ("externalServices[].operator", "keys.operator")))
 VENDORS = compile_path("support.outsourcedTo[]", ENTITY)[0]
 
 
@@ -80,6 +80,23 @@ def _facility(ctx: Context) -> Iterator[Party]:
         yield from _stated(ctx, path)
 
 
+def _sink_operators(ctx: Context) -> Iterator[Party]:
+    """Operators of the sinks that are not proven off."""
+    items = read(ctx, root(ctx.candidate.facts), SINKS)
+    off = {r.fact for r in items if isinstance(r.value, Mapping) and r.value.get("enabled") is False}
+    for reading in read(ctx, root(ctx.candidate.facts), SINK_OPERATORS):
+        if reading.value is not None and reading.fact.removesuffix(".operator") not in off:
+            yield _resolve(ctx, reading)
+
+
+def _direct_vendors(ctx: Context) -> Iterator[Party]:
+    """Vendors that a provider itself hands support to; whom they hand it on to has no contract with the provider."""
+    for provider in _providers(ctx):
+        if isinstance(provider, Subject):
+            for reading in read(ctx, root(provider), VENDORS):
+                yield _resolve(ctx, reading)
+
+
 def _support_vendors(ctx: Context) -> Iterator[Party]:
     """The support chain of the providers: vendors, and the vendors of vendors."""
     todo: list[Party] = list(_providers(ctx))
@@ -100,23 +117,21 @@ def _support_vendors(ctx: Context) -> Iterator[Party]:
 
 
 def _subcontractors(ctx: Context) -> Iterator[Party]:
-    facts = ctx.candidate.facts
-    relations: dict[str, Mapping[str, Any]] = {}
-    for reading in read(ctx, root(facts), DECLARED):
-        if reading.value is None or not isinstance(reading.value, Mapping):
+    counted: set[str] = set()
+    others: set[str] = set()
+    for reading in read(ctx, root(ctx.candidate.facts), DECLARED):
+        if not isinstance(reading.value, Mapping):
             yield reading.finding(reading.standing.verdict, "a list of subcontractors")
             continue
-        relation = reading.value
-        relations[relation["entity"]] = relation
-        if _counts(ctx, relation):
-            yield _resolve(ctx, reading._replace(value=relation["entity"], fact=f"{reading.fact}.entity"))
-    implied = [*_facility(ctx), *(p for path in OPERATORS for p in _stated(ctx, path)), *_support_vendors(ctx)]
-    providers = set(ctx.candidate.providers)
-    for party in implied:
-        name = party.label.partition("/")[2] if isinstance(party, Subject) else ""
-        if name in providers or (name in relations and not _counts(ctx, relations[name])):
-            continue
-        yield party
+        name = reading.value["entity"]
+        (counted if _counts(ctx, reading.value) else others).add(name)
+        if name in counted:
+            yield _resolve(ctx, reading._replace(value=name, fact=f"{reading.fact}.entity"))
+    implied = [*_facility(ctx), *_sink_operators(ctx), *(p for path in OPERATORS for p in _stated(ctx, path))]
+    left_out = (others - counted) | set(ctx.candidate.providers)
+    for party in (*implied, *_direct_vendors(ctx)):
+        if not isinstance(party, Subject) or party.label.partition("/")[2] not in left_out:
+            yield party
 
 
 def _counts(ctx: Context, relation: Mapping[str, Any]) -> bool:

@@ -14,13 +14,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from domicile.model.framework import EvidenceFloor, Route, Scheme
-from domicile.model.places import Territory, normalise, place_problem
+from domicile.model.places import Territory, normalise
 from domicile.model.schema import read_instant
-from domicile.model.verdicts import Finding, Verdict, best, worst
+from domicile.model.verdicts import EvidenceClass, Finding, Verdict, best, worst
+from domicile.tiers.certificates import in_date, route_verdict
 from domicile.tiers.control import ControlTest, control_of
+from domicile.tiers.holdings import NONE as NO_SHARE
+from domicile.tiers.holdings import Shares, shares_from_outside
+from domicile.tiers.location import locate
 from domicile.tiers.parties import PARTIES, Party, parties_of
 from domicile.tiers.paths import CANDIDATE, ENTITY, Path, Shape, compile_path
-from domicile.tiers.reading import Context, Reading, Scope, due, read, root, show
+from domicile.tiers.reading import Context, Reading, Scope, due, read, root, show, standing
 
 Result = tuple[Verdict, tuple[Finding, ...]]
 Predicate = Callable[[Context, Scope], Result]
@@ -96,7 +100,7 @@ def _with_floor(spec: Any, predicate: Predicate) -> Predicate:
         floor = EvidenceFloor.model_validate(spec)
     except ValidationError as error:
         raise PredicateError(f"evidence: {error.errors()[0]['msg']}; write {{atLeast: recognised}}") from error
-    return lambda ctx, scope: predicate(replace(ctx, floor=floor, standings={}), scope)
+    return lambda ctx, scope: predicate(replace(ctx, floor=floor, standings={}, controls={}), scope)
 
 
 def _open_question(predicate: Predicate) -> Predicate:
@@ -110,7 +114,8 @@ def _open_question(predicate: Predicate) -> Predicate:
 
 
 def _all(results: Iterable[Result]) -> Result:
-    verdict, findings = S, []
+    verdict = S
+    findings: list[Finding] = []
     for one, found in results:
         findings += found
         if one is V or (one is U and verdict is S):
@@ -185,24 +190,9 @@ def within(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> Predic
     territory = vocabulary.territory(spec["within"])
 
     def judge(ctx: Context, value: Any) -> tuple[Verdict, str]:
-        return _place(territory, value)
+        return locate(territory, value)
 
     return _judge_all(_facts(spec, "facts", shape), territory.name, judge)
-
-
-def _place(territory: Territory, value: Any) -> tuple[Verdict, str]:
-    if not isinstance(value, Mapping):
-        return territory.where(str(value)), place_problem(str(value)) or str(value)
-    country, subdivision = value.get("country"), value.get("subdivision")
-    if country is None:
-        return U, "country not stated"
-    if value.get("source") == "label":
-        return U, f"{country} on a node label's word only"
-    if subdivision is None:
-        return territory.where(country), place_problem(country) or country
-    if normalise(subdivision).partition("-")[0] != normalise(country):
-        return U, f"contradictory: country {country}, subdivision {subdivision}"
-    return territory.where(subdivision), place_problem(subdivision) or f"{country} ({subdivision})"
 
 
 def _boolean(wanted: bool) -> Callable[[dict[str, Any], Vocabulary, Shape], Predicate]:
@@ -357,7 +347,7 @@ def _confined(test: ControlTest, territory: Territory) -> Predicate:
         held = control_of(ctx, scope.subject, test)
         verdict = held.verdict
         if verdict is V:
-            verdict = worst(territory.where(country) for country in held.countries) if held.countries else U
+            verdict = worst((*map(territory.where, held.countries), S if held.complete and held.countries else U))
         return verdict, (Finding(verdict, scope.subject.label, held.fact, held.found, wanted, held.evidence),)
 
     return ask
@@ -376,7 +366,7 @@ def foreign_law(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> P
         held = control_of(ctx, scope.subject, test)
         if held.verdict is S:
             return NOTHING
-        if not held.countries:
+        if not (held.countries and held.complete):
             finding = Finding(U, scope.subject.label, held.fact, held.found, "known controllers", held.evidence)
             return U, (finding,)
         findings = [_law(ctx, scope, country, duty, sources, wanted) for country in held.countries]
@@ -388,19 +378,22 @@ def foreign_law(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> P
 def _law(ctx: Context, scope: Scope, country: str, duty: str, sources: int, wanted: str) -> Finding:
     path = compile_path("foreignLaws", ENTITY)[0]
     reading = next(read(ctx, scope, path))
-    law = next((law for law in reading.value or () if law["country"] == country), None)
-    if law is None or duty not in law:
-        return reading.finding(U, wanted, f"law of {country} not stated")
+    state = normalise(country).partition("-")[0]
+    laws = [law for law in reading.value or () if normalise(law["country"]).partition("-")[0] == state]
+    if not laws or any(duty not in law for law in laws):
+        return reading.finding(U, wanted, f"law of {state} not stated")
     if reading.standing.verdict is not S:
-        return reading.finding(reading.standing.verdict, wanted, f"law of {country}")
-    named = len(law.get("independentSources", ()))
-    verdict = V if law[duty] else S if named >= sources else U
-    return reading.finding(verdict, wanted, f"law of {country}: {show(law[duty])}, {named} independent sources")
+        return reading.finding(reading.standing.verdict, wanted, f"law of {state}")
+    demanded = any(law[duty] for law in laws)
+    named = min(len(law.get("independentSources", ())) for law in laws)
+    contradictory = demanded and not all(law[duty] for law in laws)
+    verdict = U if contradictory else V if demanded else S if named >= sources else U
+    return reading.finding(verdict, wanted, f"law of {state}: {show(demanded)}, {named} independent sources")
 
 
 def holdings(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> Predicate:
-    """``holdings: {eachAtMost: 24, togetherAtMost: 39, withoutRights: [veto]}, outside: Union``: direct holders
-    from outside stay below both thresholds of capital and of votes and hold none of the rights."""
+    """``holdings: {eachAtMost: 24, togetherAtMost: 39, withoutRights: [veto]}, outside: Union``: holders from outside,
+    direct or indirect, stay below both thresholds of capital and of votes and hold none of the rights."""
     _entity_only("holdings", shape)
     test = _control_test({"outside": spec.get("outside")}, vocabulary)
     limits = spec["holdings"]
@@ -415,46 +408,29 @@ def holdings(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> Pred
         if reading.value is None or reading.standing.verdict is not S:
             finding = reading.finding(reading.standing.verdict, wanted)
         else:
-            verdict, found = _holdings(ctx, reading.value, limits, test)
+            verdict, found = _within_limits(shares_from_outside(ctx, scope.subject, test), limits)
             finding = reading.finding(verdict, wanted, found)
         return finding.verdict, (finding,)
 
     return ask
 
 
-def _holdings(ctx: Context, ownership: Any, limits: Any, test: ControlTest) -> tuple[Verdict, str]:
-    shares: list[float] = []
-    verdict, notes = S, []
-    for owner in ownership.get("owners") or ():
-        inside = _holder_inside(ctx, owner, test)
-        if inside is S:
-            continue
-        share = max(owner.get("capitalPercent", 0.0), owner.get("votesPercent", 0.0))
-        stated = "capitalPercent" in owner and "votesPercent" in owner and "specialRights" in owner
-        barred = set(owner.get("specialRights", ())) & set(limits.get("withoutRights", ()))
-        over = share > limits.get("eachAtMost", 100) or bool(barred)
-        one = V if over and inside is V else U if inside is U or not stated or over else S
-        verdict = worst((verdict, one))
-        shares.append(share)
-        notes.append(f"{owner.get('entity') or owner.get('name', 'a holder')} {share:g} percent")
-    if sum(shares) > limits.get("togetherAtMost", 100):
-        verdict = V if verdict is not U else U
-    if "coveragePercent" not in ownership or ownership["coveragePercent"] < test.coverage:
-        verdict = worst((verdict, U))
-    return verdict, "; ".join(notes) or "none outside"
-
-
-def _holder_inside(ctx: Context, owner: Mapping[str, Any], test: ControlTest) -> Verdict:
-    """Whether a holder counts as inside: seated there, and not itself controlled from outside."""
-    if "entity" not in owner:
-        return test.outside.where(owner["country"]) if "country" in owner else U
-    subject = ctx.entity(owner["entity"])
-    if subject is None:
-        return U
-    seats = subject.doc.get("seats") or {}
-    place = subject.doc.get("country") or seats.get("registeredOffice")
-    seated = test.outside.where(place) if place else U
-    return worst((seated, control_of(ctx, subject, test).verdict)) if seated is S else seated
+def _within_limits(shares: Shares, limits: Mapping[str, Any]) -> tuple[Verdict, str]:
+    """Violated where what is known to be held from outside is too much; Unknown where what is unclear might be."""
+    each, together = limits.get("eachAtMost", 100), limits.get("togetherAtMost", 100)
+    barred = shares.rights & set(limits.get("withoutRights", ()))
+    total = sum(shares.outside.values(), NO_SHARE)
+    notes = [f"{name} {share.most:g} percent" for name, share in sorted(shares.outside.items())]
+    notes += [f"right {right}" for right in sorted(barred)]
+    notes += [f"{shares.unclear.most:g} percent unclear"] if shares.unclear.most else []
+    found = "; ".join(notes) or "none outside"
+    largest = max((s.most for s in shares.outside.values()), default=0)
+    if barred or largest > each or total.most > together:
+        return V, found
+    possible = shares.unclear.most > each or (total + shares.unclear).most > together
+    if shares.outside and shares.unclear.most:  # what is unclear may belong to the largest holder
+        possible = possible or any((s + shares.unclear).most > each for s in shares.outside.values())
+    return (U if possible or (shares.rights_open and "withoutRights" in limits) else S), found
 
 
 # -- certificates ------------------------------------------------------------------------------------------------
@@ -469,64 +445,53 @@ def certificate(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> P
     if shape is not CANDIDATE:
         raise PredicateError("certificate looks at the candidate; leave 'of' out")
     wanted = f"a certificate at least {level}, or the next route where no scheme exists"
-    path = compile_path("certificates", CANDIDATE)[0]
+    by_route = [(r, [s for s in vocabulary.schemes if s.route is r]) for r in Route]
+    standards = _boolean(True)({"isTrue": ["security.highestUnionStandards"]}, vocabulary, CANDIDATE)
 
     def ask(ctx: Context, scope: Scope) -> Result:
-        held = scope.value.get("certificates")
-        label = scope.subject.label_of("certificates")
-        if held is None:
-            return U, (Finding(U, label, path.text, "not stated", wanted),)
-        for route in Route:
-            schemes = [s for s in vocabulary.schemes if s.route is route]
-            best_held = _held(ctx, held, schemes, levels)
-            if best_held is not None and levels.index(best_held[1]) >= levels.index(level):
-                return S, (Finding(S, label, path.text, f"{best_held[0]} {best_held[1]}", wanted, "certified"),)
-            open_schemes = [s.name for s in schemes if s.available and _serves(ctx, s)]
-            if open_schemes and route is not Route.STANDARDS:
-                found = f"{best_held[0]} {best_held[1]}" if best_held else f"no valid {' or '.join(open_schemes)}"
-                return V, (Finding(V, label, path.text, found, wanted),)
+        held, problem = _certificates(ctx, scope, wanted)
+        if problem:
+            return problem.verdict, (problem,)
+        for route, schemes in by_route:
+            verdict, found = route_verdict(ctx, held, schemes, levels, level)
+            if verdict is S or (verdict is not None and route is not Route.STANDARDS):
+                evidence = "certified" if verdict is S else ""
+                label = scope.subject.label_of("certificates")
+                return verdict, (Finding(verdict, label, "certificates", found, wanted, evidence),)
         return standards(ctx, scope)
 
-    standards = _boolean(True)({"isTrue": ["security.highestUnionStandards"]}, vocabulary, CANDIDATE)
     return ask
 
 
-def _held(ctx: Context, held: list[Any], schemes: list[Scheme], levels: tuple[str, ...]) -> tuple[str, str] | None:
-    """The strongest valid certificate under one of ``schemes``: (scheme, level)."""
-    by_name = {s.name: s for s in schemes}
-    found: list[tuple[str, str]] = []
-    for one in held:
-        scheme = by_name.get(one["scheme"])
-        level = one.get("level") or (scheme.level if scheme else None)
-        if scheme is None or level not in levels or "validUntil" not in one:
-            continue
-        if not ctx.passed(read_instant(one["validUntil"], end_of_day=True)):
-            found.append((one["scheme"], level))
-    return max(found, key=lambda f: levels.index(f[1]), default=None)
-
-
-def _serves(ctx: Context, scheme: Scheme) -> bool:
-    """Whether a scheme is open to this service: European ones to all, national ones where the provider is seated."""
-    if not scheme.countries:
-        return True
-    providers = [p for name in ctx.candidate.providers if (p := ctx.entity(name)) is not None]
-    seats = {(p.doc.get("seats") or {}).get("registeredOffice") for p in providers}
-    return bool(seats & set(scheme.countries))
+def _certificates(ctx: Context, scope: Scope, wanted: str) -> tuple[list[Any], Finding | None]:
+    """The certificates stated. A certificate is its own evidence, unless evidence over it was revoked."""
+    held = scope.value.get("certificates")
+    label = scope.subject.label_of("certificates")
+    if held is None:
+        return [], Finding(U, label, "certificates", "not stated", wanted)
+    worth = standing(ctx, scope.subject, "certificates", at_least=EvidenceClass.NONE)
+    if worth.verdict is V:
+        return [], Finding(V, label, "certificates", show(held), wanted, worth.note)
+    return held, None
 
 
 def valid_certificate(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> Predicate:
     """``validCertificate: any`` or a list of schemes: at least one certificate is in date."""
     names = spec["validCertificate"]
 
+    if names != "any" and not (isinstance(names, list) and names):
+        raise PredicateError(f"validCertificate: write any, or a list of schemes, not {names!r}")
+    wanted = "a valid certificate" + ("" if names == "any" else f" under {' or '.join(names)}")
+
     def ask(ctx: Context, scope: Scope) -> Result:
-        label, wanted = scope.subject.label_of("certificates"), "a valid certificate"
-        held = scope.value.get("certificates")
-        if held is None:
-            return U, (Finding(U, label, "certificates", "not stated", wanted),)
-        dated = [c for c in held if (names == "any" or c["scheme"] in names) and "validUntil" in c]
-        valid = [c for c in dated if not ctx.passed(read_instant(c["validUntil"], end_of_day=True))]
-        verdict = S if valid else U if held else V
-        found = ", ".join(c["scheme"] for c in valid) or ("expired or undated" if held else "none")
+        held, problem = _certificates(ctx, scope, wanted)
+        if problem:
+            return problem.verdict, (problem,)
+        named = [c for c in held if names == "any" or c["scheme"] in names]
+        valid = [c["scheme"] for c in named if in_date(ctx, c)]
+        verdict = S if valid else U if named else V
+        found = ", ".join(valid) or ("expired or undated" if named else "none")
+        label = scope.subject.label_of("certificates")
         return verdict, (Finding(verdict, label, "certificates", found, wanted, "certified" if valid else ""),)
 
     return ask

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from domicile.inventory.facts import Candidate, Entities, EvidenceItem, Subject
 from domicile.model.evidence import EvidenceStatus
 from domicile.model.framework import EvidenceFloor, SubcontractorClass
-from domicile.model.places import Territory
+from domicile.model.places import Territory, normalise
 from domicile.model.schema import add_age
 from domicile.model.verdicts import EvidenceClass, Finding, Verdict
 from domicile.tiers.paths import Path
@@ -86,10 +86,18 @@ class Context:
     boundaries: list[datetime] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
     standings: dict[tuple[int, str, EvidenceClass], Standing] = field(default_factory=dict)
+    controls: dict[tuple[Any, ...], Any] = field(default_factory=dict)  # outcomes of the control test
+
     def entity(self, name: str) -> Subject | None:
         """The LegalEntity of that name; remembers that the verdict depends on it, also where it does not exist."""
         self.touched.add(name)
         return self.entities.by_name.get(name)
+
+    def above(self, name: str) -> tuple[str, ...]:
+        """The LegalEntity of that name and everything above it in the ownership chain; the verdict depends on all."""
+        names = self.entities.above(name)
+        self.touched.update(names)
+        return names
 
     def passed(self, moment: datetime) -> bool:
         """Whether ``moment`` has come; if not, it becomes a time to look again."""
@@ -122,11 +130,20 @@ def standing(ctx: Context, subject: Subject, template: str, *, at_least: Evidenc
     return known
 
 
+def latest_review(ctx: Context, subject: Subject, template: str) -> datetime | None:
+    """When the fact was last vouched for with evidence that counts at this floor; None = never."""
+    weighed = (_weigh(ctx, entry, ctx.floor.at_least) for entry in _covering(subject, template))
+    return max((w.reviewed for w in weighed if w.verdict is Verdict.SATISFIED and w.reviewed), default=None)
+
+
+def _covering(subject: Subject, template: str) -> list[EvidenceItem]:
+    return [e for e in subject.evidence_of(template.partition(".")[0]) if e.covers_fact(template)]
+
+
 def _standing(ctx: Context, subject: Subject, template: str, needed: EvidenceClass) -> Standing:
-    group = template.partition(".")[0]
-    if group in SELF_EVIDENT:
+    if template.partition(".")[0] in SELF_EVIDENT:
         return Standing(Verdict.SATISFIED, "notice", EvidenceClass.NONE, None)
-    entries = [e for e in subject.evidence_of(group) if e.covers_fact(template)]
+    entries = _covering(subject, template)
     if needed is EvidenceClass.NONE and not entries:
         return Standing(Verdict.SATISFIED, "", EvidenceClass.NONE, None)
     weighed = [_weigh(ctx, entry, needed) for entry in entries]
@@ -140,10 +157,11 @@ def _standing(ctx: Context, subject: Subject, template: str, needed: EvidenceCla
 
 
 def _weigh(ctx: Context, entry: EvidenceItem, needed: EvidenceClass) -> Standing:
-    by = f"{entry.strength.value} by {entry.issuer}, reviewed {entry.reviewed:%Y-%m-%d}"
+    reviewed = entry.reviewed if ctx.passed(entry.reviewed) else entry.issued  # a review to come is none yet
+    by = f"{entry.strength.value} by {entry.issuer}, reviewed {reviewed:%Y-%m-%d}"
 
     def worth(verdict: Verdict, note: str) -> Standing:
-        return Standing(verdict, note, entry.strength, entry.reviewed)
+        return Standing(verdict, note, entry.strength, reviewed)
 
     if entry.status is EvidenceStatus.REVOKED:
         return worth(Verdict.VIOLATED, f"{by}, revoked")
@@ -156,8 +174,8 @@ def _weigh(ctx: Context, entry: EvidenceItem, needed: EvidenceClass) -> Standing
     if entry.expires and ctx.passed(entry.expires):
         return worth(Verdict.UNKNOWN, f"{by}, expired {entry.expires:%Y-%m-%d}")
     for age in (ctx.floor.reviewed_within, ctx.options.max_evidence_age):
-        if age and ctx.passed(due(entry.reviewed, age)):
-            return worth(Verdict.UNKNOWN, f"{by}, review overdue since {due(entry.reviewed, age):%Y-%m-%d}")
+        if age and ctx.passed(due(reviewed, age)):
+            return worth(Verdict.UNKNOWN, f"{by}, review overdue since {due(reviewed, age):%Y-%m-%d}")
     return worth(Verdict.SATISFIED, by)
 
 
@@ -237,15 +255,32 @@ def _reading(ctx: Context, subject: Subject, text: str, template: str, value: An
 
 
 def _asserted_otherwise(subject: Subject, template: str, value: Any) -> tuple[str, str] | None:
+    """Who states another value, and which; a document that states a part of a group read whole is compared too."""
     for entry in subject.evidence_of(template.partition(".")[0]):
         if not entry.asserts or entry.status is not EvidenceStatus.ACTIVE:
             continue
         said = entry.asserts.get(template)
-        if said is not None and said not in (show(value), str(value)):
+        if said is not None and not _says(said, value):
             return entry.issuer, said
-        for path, inner in entry.asserts.items():  # a document states a part of the group that was read whole
+        for path, inner in entry.asserts.items():
             if isinstance(value, Mapping) and path.startswith(template + "."):
                 declared = value.get(path.removeprefix(template + "."))
-                if declared is not None and inner != show(declared):
+                if declared is not None and not _says(inner, declared):
                     return entry.issuer, inner
     return None
+
+
+def _says(text: str, value: Any) -> bool:
+    """Whether a document's words mean ``value``: lists in any order, numbers by value, countries in any spelling."""
+    if isinstance(value, list):
+        return sorted(_words(text)) == sorted(_words(", ".join(show(v) for v in value)))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(text) == value
+        except ValueError:
+            return False
+    return normalise(text.strip()) == normalise(show(value))
+
+
+def _words(text: str) -> list[str]:
+    return [normalise(word.strip()) for word in text.strip("[] ").split(",") if word.strip()]

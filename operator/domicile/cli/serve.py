@@ -1,0 +1,80 @@
+"""``domicile run``: the operator, with its settings from options or the environment."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+EPILOG = """\b
+Examples:
+  domicile run --no-leader-elect --log-format text
+  DOMICILE_WORKERS=8 domicile run
+
+\b
+Without --kubeconfig or --context, a pod uses its ServiceAccount, others
+KUBECONFIG or the default kubeconfig."""
+
+
+class LogFormat(StrEnum):
+    """How log records are written."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+class LogLevel(StrEnum):
+    """Least severity that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def run(
+    kubeconfig: Annotated[
+        str | None, typer.Option(envvar="DOMICILE_KUBECONFIG", metavar="FILE", help="Kubeconfig of the hub.")
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option(envvar="DOMICILE_CONTEXT", metavar="NAME", help="Context in the kubeconfig.")
+    ] = None,
+    namespace_of_lease: Annotated[
+        str, typer.Option(envvar="DOMICILE_NAMESPACE_OF_LEASE", metavar="NAME", help="Where the leader's Lease is.")
+    ] = "domicile-system",
+    leader_elect: Annotated[
+        bool,
+        typer.Option("--leader-elect/--no-leader-elect", envvar="DOMICILE_LEADER_ELECT", help="Only one replica acts."),
+    ] = True,
+    http_port: Annotated[
+        int, typer.Option(envvar="DOMICILE_HTTP_PORT", min=0, max=65535, help="Port of metrics and readiness.")
+    ] = 8080,
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar="DOMICILE_LOG_FORMAT", help="One JSON object per record, or text.")
+    ] = LogFormat.JSON,
+    log_level: Annotated[
+        LogLevel, typer.Option(envvar="DOMICILE_LOG_LEVEL", case_sensitive=False, help="Least severity written.")
+    ] = LogLevel.INFO,
+    workers: Annotated[
+        int, typer.Option(envvar="DOMICILE_WORKERS", min=1, max=256, help="Objects reconciled at a time.")
+    ] = 16,
+) -> None:
+    """Start the operator.
+
+    It watches the hub, places workloads, and keeps checking what is placed.
+    """
+    from domicile.runtime import app
+    from domicile.runtime.settings import Settings
+
+    settings = Settings(
+        kubeconfig=kubeconfig,
+        context=context,
+        lease_namespace=namespace_of_lease,
+        leader_elect=leader_elect,
+        http_port=http_port,
+        log_json=log_format is LogFormat.JSON,
+        log_level=log_level.value.upper(),
+        workers=workers,
+    )
+    raise typer.Exit(app.run(settings))

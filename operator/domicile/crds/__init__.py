@@ -1,0 +1,1 @@
+"""CustomResourceDefinitions, admission policies and the API reference, generated from the models. Pure."""

@@ -1,0 +1,111 @@
+"""Status of the kinds that hold facts: what a cluster proves, and whether an entity or a pack can be used. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from domicile.model.verdicts import Verdict
+from domicile.placement.verdicts import Row
+from domicile.report.conditions import Said, conditions
+
+MAX_MISSING = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStory:
+    """One pool: its verdict, how many nodes it has, and why they cannot be told where they cannot."""
+
+    name: str
+    row: Row | None
+    nodes: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStory:
+    """Everything the status of a SovereignCluster tells. ``reach`` is empty where the member answers."""
+
+    generation: int
+    pools: Sequence[PoolStory]
+    levels: Sequence[int]
+    connected: bool
+    reach: str
+    control: str
+    problems: Sequence[str]
+
+
+def cluster_status(story: ClusterStory, *, before: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+    """The whole status document of a SovereignCluster."""
+    said = [_accepted(story.problems), _reachable(story)]
+    if any(pool.problem for pool in story.pools):
+        message = "; ".join(f"pool {p.name}: {p.problem}" for p in story.pools if p.problem)
+        said.append(Said("Stalled", "True", "PoolsOverlap", message))
+    usable = said[0].status == "True" and said[1].status == "True" and len(said) == 2
+    worst = next((s for s in said if s.status != "True" or s.type == "Stalled"), said[0])
+    said.append(Said("Ready", "True" if usable else "False", "Usable" if usable else worst.reason, worst.message))
+    return {
+        "observedGeneration": story.generation,
+        "control": story.control,
+        "levels": " ".join(f"{p.name}={p.row.proven if p.row else 0}" for p in story.pools)[:500],
+        "reachable": said[1].status,
+        "poolCount": len(story.pools),
+        "nodePools": [_pool(pool, story.levels) for pool in story.pools],
+        "conditions": conditions(said, before=before.get("conditions") or (), generation=story.generation, at=at),
+    }
+
+
+def _accepted(problems: Sequence[str]) -> Said:
+    if not problems:
+        return Said("Accepted", "True", "Accepted", "facts can be read")
+    return Said("Accepted", "False", "FactsInvalid", "; ".join(problems[:10]))
+
+
+def _reachable(story: ClusterStory) -> Said:
+    if not story.connected:
+        return Said("Reachable", "False", "NoConnection", "spec.connection is not set; nothing is delivered there")
+    if story.reach:
+        return Said("Reachable", "False", "Unreachable", story.reach)
+    return Said("Reachable", "True", "Connected", "nodes and pods are being watched")
+
+
+def _pool(pool: PoolStory, levels: Sequence[int]) -> dict[str, Any]:
+    row = pool.row
+    proven = [n for n in levels if row is not None and row.levels.get(n) is Verdict.SATISFIED]
+    following = next((n for n in levels if row is not None and n > row.proven), None)
+    missing = row.refusals(following) if row is not None and following is not None else ()
+    return {
+        "name": pool.name,
+        "nodes": pool.nodes,
+        "levels": proven,
+        "missing": [
+            {
+                "rule": rule.rule,
+                "verdict": str(rule.verdict),
+                "fact": f"{rule.findings[0].subject} {rule.findings[0].fact}"[:500],
+                "found": rule.findings[0].found[:500],
+                "wanted": rule.findings[0].wanted[:500],
+            }
+            for rule in missing[:MAX_MISSING]
+        ],
+        "problem": pool.problem[:500],
+    }
+
+
+def object_status(
+    problems: Sequence[str], *, digest: str, generation: int, before: Mapping[str, Any], at: datetime
+) -> dict[str, Any]:
+    """Status of a LegalEntity or a SovereigntyFramework."""
+    accepted = _accepted(problems)
+    if not problems:
+        accepted = accepted._replace(message="in use")
+    said = [accepted, Said("Ready", accepted.status, accepted.reason, accepted.message)]
+    if problems:
+        said.append(Said("Stalled", "True", accepted.reason, accepted.message))
+    return {
+        "observedGeneration": generation,
+        "digest": digest,
+        "conditions": conditions(said, before=before.get("conditions") or (), generation=generation, at=at),
+    }
