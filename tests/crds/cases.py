@@ -99,6 +99,7 @@ WORKLOAD = [
     taken("InferenceDeployment", "weights on a claim", {"model": {"source": "pvc://weights/m"}}),
     taken("InferenceDeployment", "weights in the image", {"model": {"source": "file:///models/m"}}),
     refused("InferenceDeployment", "weights by tag", {"model": {"source": "oci://m:v1"}}, UNPINNED),
+    refused("InferenceDeployment", "weights by half a digest", {"model": {"source": "oci://m@sha256:9f2c"}}, UNPINNED),
     refused("InferenceDeployment", "weights of a hub", {"model": {"source": "org/m"}}, "should match", "not match"),
     refused("InferenceDeployment", "image by tag", {"runtime": {"image": "r:v1"}}, "should match", "not match"),
     refused("InferenceDeployment", "no image", {"runtime": {"image": ...}}, "Required value", "is required"),
@@ -255,6 +256,7 @@ def _tier(tier: int | None, **more: Any) -> Json:
 LOWERED = "sovereignty.tier is never lowered or removed in place"
 REFRAMED = "sovereignty.framework is never changed in place"
 OTHER_CLUSTER = "identity.kubeSystemUID is fixed once set"
+UID = {"identity": {"kubeSystemUID": "1"}}
 CHANGES = [
     Change("tier raised", "InferenceDeployment", _tier(2), _tier(3)),
     Change("tier added", "InferenceDeployment", {}, _tier(1)),
@@ -267,14 +269,14 @@ CHANGES = [
     Change("framework changed", "InferenceDeployment", _tier(1), _tier(1, framework="seal"), REFRAMED),
     Change("framework changed from the default", "InferenceDeployment", {}, _tier(None, framework="seal"), REFRAMED),
     Change("framework removed", "InferenceDeployment", _tier(None, framework="seal"), {}, REFRAMED),
-    Change("identity learnt", "SovereignCluster", {}, {"identity": {"kubeSystemUID": "1"}}),
-    Change("identity kept", "SovereignCluster", *[{"identity": {"kubeSystemUID": "1"}}] * 2),
+    Change("identity learnt", "SovereignCluster", {}, UID),
+    Change("identity kept", "SovereignCluster", UID, UID),
     Change(
         "identity changed",
         "SovereignCluster",
-        {"identity": {"kubeSystemUID": "1"}},
+        UID,
         {"identity": {"kubeSystemUID": "2"}},
         OTHER_CLUSTER,
     ),
-    Change("identity removed", "SovereignCluster", {"identity": {"kubeSystemUID": "1"}}, {}, OTHER_CLUSTER),
+    Change("identity removed", "SovereignCluster", UID, {}, OTHER_CLUSTER),
 ]

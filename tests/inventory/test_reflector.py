@@ -154,7 +154,9 @@ async def test_errors_are_survived_and_named(api: FakeApi, start: Callable[..., 
     assert seen.reflector.last_error is None
 
 
-async def test_waits_longer_after_each_failure(api: FakeApi, start: Callable[..., Seen], monkeypatch: Any) -> None:
+async def test_waits_longer_after_each_failure_and_says_it_once(
+    api: FakeApi, start: Callable[..., Seen], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -170,6 +172,7 @@ async def test_waits_longer_after_each_failure(api: FakeApi, start: Callable[...
     api.cut(NODES)
     await until(lambda: api.count("watch") > 1)
     assert [wait for wait in waits if wait][:9] == [1, 2, 4, 8, 16, 30, 30, 30, 0.5]  # it spoke: soon again
+    assert caplog.text.count("500 Injected") == 1
 
 
 async def test_an_object_that_cannot_be_read_is_absent_and_named(api: FakeApi, start: Callable[..., Seen]) -> None:

@@ -118,7 +118,7 @@ def _refused(asked: Asked, refusal: Refusal, inventory: Inventory) -> WorkloadAn
         namespace=asked.namespace,
         name=asked.item.name,
         file=_file(asked),
-        line=_line(asked, _field(refusal)),
+        line=_line(asked, _field(asked, refusal)),
         tier=_written_tier(asked),
         framework=framework.id if framework else name,
         outcome=refusal.reason.value,
@@ -141,12 +141,13 @@ def _remedied(refusal: Refusal, name: str, inventory: Inventory) -> str:
     return f"{refusal.message}; {'it is refused: ' + '; '.join(why) if why else 'known: ' + (known or 'none')}"
 
 
-def _field(refusal: Refusal) -> FieldPath:
+def _field(asked: Asked, refusal: Refusal) -> FieldPath:
     """Where in the file the refusal points to."""
     field = re.match(r"(?:spec|metadata)(?:\.\w+|\[\d+\])*", refusal.message)
     if field and refusal.reason is not RefusalReason.TIER_UNKNOWN:
         return read_path(field[0])
-    return ("metadata", "annotations", TIER_ANNOTATION)
+    annotated = TIER_ANNOTATION in (asked.item.raw["metadata"].get("annotations") or {})
+    return ("metadata", "annotations", TIER_ANNOTATION) if annotated else ("spec", "sovereignty", "tier")
 
 
 def _written_tier(asked: Asked) -> int | None:

@@ -38,6 +38,7 @@ class ExplainOutput(StrEnum):
 
 def explain(
     what: Annotated[str, typer.Argument(metavar="NAME", help="infd/NAME or NAME: a workload; sovc/NAME: a cluster.")],
+    *,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace of the workload.")] = None,
     filename: Annotated[
         list[str] | None, typer.Option("--filename", "-f", metavar="FILE|DIR|-", help="Ask files, not a cluster.")
@@ -69,7 +70,7 @@ def explain(
     if subject.kind == CLUSTER:
         text, code = _cluster(scene, subject, framework, form=form, at=moment)
     else:
-        asked = the_workload(scene, subject, namespace=namespace or scene.namespace)
+        asked = the_workload(scene, subject=subject, namespace=namespace or scene.namespace)
         text, code = _workload(scene, asked, candidate, form=form, at=moment)
     say(text)
     raise typer.Exit(2 if scene.problems and not scene.live else code)
@@ -101,10 +102,10 @@ def _workload(scene: Scene, asked: Asked, candidate: str | None, *, form: Form, 
     from domicile.report.tables import candidate_table, explain_table
 
     if candidate is None:
-        answer = workload_answer(scene, asked, at=at)
+        answer = workload_answer(scene, asked=asked, at=at)
         code = 0 if answer.workload.placeable else 1
     else:
-        answer = candidate_answer(scene, asked, candidate, at=at)
+        answer = candidate_answer(scene, asked=asked, candidate=candidate, at=at)
         code = 0 if all(c.verdict == "Satisfied" for c in answer.workload.explanation) else 1
     if form.output is ExplainOutput.JSON:
         return _json(answer), code
@@ -118,7 +119,7 @@ def _cluster(scene: Scene, subject: Subject, framework: str, *, form: Form, at: 
     from domicile.cli.terminal import page
     from domicile.report.tables import cluster_table
 
-    answer = cluster_answer(scene, subject, framework, at=at)
+    answer = cluster_answer(scene, subject=subject, framework=framework, at=at)
     if form.output is ExplainOutput.JSON:
         return _json(answer), answer.exit_code
     return cluster_table(answer, page=page(), every_rule=form.every_rule), answer.exit_code

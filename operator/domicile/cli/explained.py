@@ -22,15 +22,15 @@ from domicile.report.answers import (
 )
 
 
-def workload_answer(scene: Scene, asked: Asked, *, at: datetime) -> ExplainAnswer:
+def workload_answer(scene: Scene, *, asked: Asked, at: datetime) -> ExplainAnswer:
     """The workload with every candidate and every rule that refuses it."""
     question = _question(scene, asked, at)
     return _answer(scene, asked, explain_all(question) if question else (), at=at)
 
 
-def candidate_answer(scene: Scene, asked: Asked, candidate: str, *, at: datetime) -> ExplainAnswer:
+def candidate_answer(scene: Scene, *, asked: Asked, candidate: str, at: datetime) -> ExplainAnswer:
     """The workload with one candidate and every rule asked about it. Raises BadInput for an unknown candidate."""
-    wanted = the_candidate(scene, candidate)
+    wanted = the_candidate(scene, text=candidate)
     question = _question(scene, asked, at)
     return _answer(scene, asked, (explain_one(question, wanted),) if question else (), at=at)
 
@@ -52,13 +52,13 @@ def _answer(scene: Scene, asked: Asked, explanation: tuple[CandidateAnswer, ...]
     )
 
 
-def cluster_answer(scene: Scene, subject: Subject, framework: str, *, at: datetime) -> ClusterAnswer:
+def cluster_answer(scene: Scene, *, subject: Subject, framework: str, at: datetime) -> ClusterAnswer:
     """Every pool of a cluster at every level. Raises BadInput for an unknown cluster or framework."""
-    pools = the_pools(scene, subject)
+    pools = the_pools(scene, subject=subject)
     pack = scene.inventory.frameworks.get(framework)
     if pack is None:
         why = "; ".join(scene.inventory.framework_problems.get(framework, ()))
-        known = near(framework, scene.inventory.frameworks)
+        known = near(framework, known=scene.inventory.frameworks)
         raise BadInput(f"--framework: there is no usable {framework!r}{': ' + why if why else ''}; {known}")
     return ClusterAnswer(
         at=written(at),

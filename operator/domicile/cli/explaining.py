@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from domicile.cli.room import DeclaredRoom
-from domicile.inventory.facts import Candidate
+from domicile.model.facts import Candidate
 from domicile.inventory.inventory import Inventory
 from domicile.model.framework import RuleKind
 from domicile.model.verdicts import Finding, RuleVerdict, Verdict

@@ -29,6 +29,8 @@ NO_ROOM = "Free capacity was not asked of the clusters; the conditions say what 
 
 def read_hub(*, namespace: str | None, kubeconfig: str | None, context: str | None, at: datetime) -> Scene:
     """All facts, rule packs and the workloads of one namespace. Raises BadInput where the hub cannot be read."""
+    if kubeconfig is not None and not Path(kubeconfig).expanduser().is_file():
+        raise BadInput(f"--kubeconfig: {kubeconfig}: no such file; name one, or ask files with -f")
     chosen = namespace or default_namespace(kubeconfig, context=context)
     try:
         client = hub_client(kubeconfig=kubeconfig, context=context)

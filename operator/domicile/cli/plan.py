@@ -47,6 +47,7 @@ FactsFolder = Annotated[
 
 def plan(
     filename: Files,
+    *,
     output: Annotated[PlanOutput, typer.Option("--output", "-o", help="Form of the answer.")] = PlanOutput.TABLE,
     inventory: FactsFolder = None,
     at: At = None,
@@ -64,11 +65,11 @@ def plan(
     moment = instant(at)
     answer = planning.plan(gather(filename, facts=inventory, stdin=sys.stdin), at=moment)
     complain_about(answer.problems, answer.warnings)
-    say(rendered(answer, output))
+    say(rendered(answer, output=output))
     raise typer.Exit(answer.exit_code)
 
 
-def rendered(answer: PlanAnswer, output: PlanOutput) -> str:
+def rendered(answer: PlanAnswer, *, output: PlanOutput) -> str:
     """The answer in the form asked for."""
     import json
 

@@ -55,11 +55,11 @@ def plan(objects: Objects, *, at: datetime) -> PlanAnswer:
         workloads=tuple(answer(asked, inventory=inventory, at=at) for asked in workloads),
         problems=tuple(problems),
         warnings=objects.warnings,
-        notes=notes(workloads, objects),
+        notes=notes(workloads, objects=objects),
     )
 
 
-def notes(workloads: Iterable[Asked], objects: Objects) -> tuple[str, ...]:
+def notes(workloads: Iterable[Asked], *, objects: Objects) -> tuple[str, ...]:
     """What an answer from files leaves open, each once."""
     workloads = list(workloads)
     if not workloads and objects.problems:

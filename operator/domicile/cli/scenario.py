@@ -37,6 +37,7 @@ class TestOutput(StrEnum):
 
 def test(
     files: Annotated[list[str], typer.Argument(metavar="FILE|DIR...", help="Scenario files, or folders of them.")],
+    *,
     output: Annotated[TestOutput, typer.Option("--output", "-o", help="Form of the answer.")] = TestOutput.TABLE,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List passing cases too.")] = False,
 ) -> None:
@@ -49,12 +50,14 @@ def test(
 
     answer = run(files)
     complain_about(answer.problems)
-    say(rendered(answer, output, verbose=verbose))
+    say(rendered(answer, output=output, verbose=verbose))
     raise typer.Exit(answer.exit_code)
 
 
 def run(names: Iterable[str]) -> ScenarioAnswer:
     """All cases of all files, in order; a file that cannot be run is a problem and does not stop the others."""
+    import yaml
+
     from domicile.report.answers import Note, ScenarioAnswer
     from domicile.scenarios.run import ScenarioError, run_file
 
@@ -65,6 +68,8 @@ def run(names: Iterable[str]) -> ScenarioAnswer:
             cases += [_case(str(file), result) for result in run_file(file)]
         except ScenarioError as error:
             problems += [Note(p.place, p.subject, p.message) for p in error.problems]
+        except yaml.YAMLError:
+            problems.append(Note(str(file), "", "is not text; name a YAML file"))
     return ScenarioAnswer(tuple(cases), tuple(problems))
 
 
@@ -86,11 +91,13 @@ def _files(names: Iterable[str], problems: list[Note]) -> list[Path]:
 
 def _has_cases(file: Path) -> bool:
     """Whether a file of a folder is a scenario file; a broken one is, so that it is reported."""
+    import yaml
+
     from domicile.documents.yaml import YamlError, read_documents
 
     try:
         documents = read_documents(file.read_text(encoding="utf-8"))
-    except (YamlError, OSError, UnicodeDecodeError):
+    except (YamlError, yaml.YAMLError, OSError, UnicodeDecodeError):
         return True
     return any(isinstance(d.value, dict) and "cases" in d.value for d in documents)
 
@@ -121,7 +128,7 @@ def _rule(verdict: RuleVerdict) -> RuleAnswer:
     return RuleAnswer(verdict.rule, verdict.clause, "", verdict.level, verdict.verdict.value, kind, findings)
 
 
-def rendered(answer: ScenarioAnswer, output: TestOutput, *, verbose: bool) -> str:
+def rendered(answer: ScenarioAnswer, *, output: TestOutput, verbose: bool) -> str:
     """The answer in the form asked for."""
     import json
 

@@ -33,32 +33,37 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+File = Annotated[str | None, typer.Option(envvar="DOMICILE_KUBECONFIG", metavar="FILE", help="Kubeconfig of the hub.")]
+Context = Annotated[
+    str | None, typer.Option(envvar="DOMICILE_CONTEXT", metavar="NAME", help="Context in the kubeconfig.")
+]
+Lease = Annotated[
+    str, typer.Option(envvar="DOMICILE_NAMESPACE_OF_LEASE", metavar="NAME", help="Where the leader's Lease is.")
+]
+Elect = Annotated[
+    bool,
+    typer.Option("--leader-elect/--no-leader-elect", envvar="DOMICILE_LEADER_ELECT", help="Only one replica acts."),
+]
+Port = Annotated[
+    int, typer.Option(envvar="DOMICILE_HTTP_PORT", min=0, max=65535, help="Port of metrics and readiness.")
+]
+Format = Annotated[LogFormat, typer.Option(envvar="DOMICILE_LOG_FORMAT", help="One JSON object per record, or text.")]
+Level = Annotated[
+    LogLevel, typer.Option(envvar="DOMICILE_LOG_LEVEL", case_sensitive=False, help="Least severity written.")
+]
+Workers = Annotated[int, typer.Option(envvar="DOMICILE_WORKERS", min=1, max=256, help="Objects reconciled at a time.")]
+
+
 def run(
-    kubeconfig: Annotated[
-        str | None, typer.Option(envvar="DOMICILE_KUBECONFIG", metavar="FILE", help="Kubeconfig of the hub.")
-    ] = None,
-    context: Annotated[
-        str | None, typer.Option(envvar="DOMICILE_CONTEXT", metavar="NAME", help="Context in the kubeconfig.")
-    ] = None,
-    namespace_of_lease: Annotated[
-        str, typer.Option(envvar="DOMICILE_NAMESPACE_OF_LEASE", metavar="NAME", help="Where the leader's Lease is.")
-    ] = "domicile-system",
-    leader_elect: Annotated[
-        bool,
-        typer.Option("--leader-elect/--no-leader-elect", envvar="DOMICILE_LEADER_ELECT", help="Only one replica acts."),
-    ] = True,
-    http_port: Annotated[
-        int, typer.Option(envvar="DOMICILE_HTTP_PORT", min=0, max=65535, help="Port of metrics and readiness.")
-    ] = 8080,
-    log_format: Annotated[
-        LogFormat, typer.Option(envvar="DOMICILE_LOG_FORMAT", help="One JSON object per record, or text.")
-    ] = LogFormat.JSON,
-    log_level: Annotated[
-        LogLevel, typer.Option(envvar="DOMICILE_LOG_LEVEL", case_sensitive=False, help="Least severity written.")
-    ] = LogLevel.INFO,
-    workers: Annotated[
-        int, typer.Option(envvar="DOMICILE_WORKERS", min=1, max=256, help="Objects reconciled at a time.")
-    ] = 16,
+    *,
+    kubeconfig: File = None,
+    context: Context = None,
+    namespace_of_lease: Lease = "domicile-system",
+    leader_elect: Elect = True,
+    http_port: Port = 8080,
+    log_format: Format = LogFormat.JSON,
+    log_level: Level = LogLevel.INFO,
+    workers: Workers = 16,
 ) -> None:
     """Start the operator.
 

@@ -12,7 +12,7 @@ from domicile.cli.deciding import Asked
 from domicile.cli.errors import BadInput
 from domicile.cli.files import Objects
 from domicile.cli.planning import inventory_of, notes, workloads_of
-from domicile.inventory.facts import Candidate
+from domicile.model.facts import Candidate
 from domicile.inventory.inventory import Inventory
 from domicile.model.objects import KINDS
 from domicile.report.answers import Note
@@ -73,12 +73,12 @@ def scene_of(objects: Objects, *, at: datetime) -> Scene:
         workloads=workloads,
         problems=(*objects.problems, *found),
         warnings=objects.warnings,
-        notes=notes(workloads, objects),
+        notes=notes(workloads, objects=objects),
         malformed=objects.malformed,
     )
 
 
-def the_workload(scene: Scene, subject: Subject, *, namespace: str | None) -> Asked:
+def the_workload(scene: Scene, *, subject: Subject, namespace: str | None) -> Asked:
     """The workload of that name. Raises BadInput where there is none, with near names, or more than one."""
     named = [w for w in scene.workloads if w.item.name == subject.name and namespace in (None, w.namespace)]
     if len(named) == 1:
@@ -93,7 +93,7 @@ def the_workload(scene: Scene, subject: Subject, *, namespace: str | None) -> As
     raise _not_found(scene, subject, where, known=(w.item.name for w in scene.workloads))
 
 
-def the_pools(scene: Scene, subject: Subject) -> list[Candidate]:
+def the_pools(scene: Scene, *, subject: Subject) -> list[Candidate]:
     """The pools of the cluster of that name. Raises BadInput where there is none, with near names."""
     spec = scene.inventory.clusters.get(subject.name)
     if spec is None:
@@ -102,23 +102,23 @@ def the_pools(scene: Scene, subject: Subject) -> list[Candidate]:
     return [candidate for key in keys if (candidate := scene.inventory.candidate(key)) is not None]
 
 
-def the_candidate(scene: Scene, text: str) -> Candidate:
+def the_candidate(scene: Scene, *, text: str) -> Candidate:
     """The candidate ``cluster/pool``. Raises BadInput where there is none, with near names."""
     cluster, _, pool = text.partition("/")
     candidate = scene.inventory.candidate((cluster, pool))
     if candidate is None:
         names = [f"{c}/{p.name}" for c, spec in scene.inventory.clusters.items() for p in spec.node_pools]
-        raise BadInput(f"--candidate: there is no {text!r}; {near(text, names)}")
+        raise BadInput(f"--candidate: there is no {text!r}; {near(text, known=names)}")
     return candidate
 
 
 def _not_found(scene: Scene, subject: Subject, where: str, *, known: Iterable[str]) -> BadInput:
     if str(subject) in scene.malformed:
         return BadInput(f"{subject} cannot be read; correct what is named above")
-    return BadInput(f"there is no {subject}{where}; {near(subject.name, known)}")
+    return BadInput(f"there is no {subject}{where}; {near(subject.name, known=known)}")
 
 
-def near(name: str, known: Iterable[str]) -> str:
+def near(name: str, *, known: Iterable[str]) -> str:
     """Names like ``name``, else the first that exist, for an error message."""
     names = sorted(set(known))
     close = get_close_matches(name, names, n=3, cutoff=0.5)

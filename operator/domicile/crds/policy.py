@@ -40,6 +40,7 @@ def _policy(name: str, resource: tuple[str, str, str], variables: dict[str, str]
                         "apiVersions": [version],
                         "operations": ["CREATE", "UPDATE"],
                         "resources": [plural],
+                        "scope": "*",  # the default, said so that a second apply finds no difference
                     }
                 ]
             },

@@ -70,14 +70,17 @@ def _type(field: Schema) -> str:
     if "enum" in field:
         return " or ".join(f"`{value}`" for value in field["enum"])
     if field["type"] == "array":
-        return f"list of {_type(field['items'])}, {_bounds(field, 'Items')}"
+        keys = " and ".join(f"`{key}`" for key in field.get("x-kubernetes-list-map-keys", []))
+        unique = f", unique by {keys}" if keys else ""
+        return f"list, {_bounds(field, 'Items')}{unique}; each {_type(field['items'])}"
     if "additionalProperties" in field:
-        return f"map to {_type(field['additionalProperties'])}, {_bounds(field, 'Properties')}"
+        return f"map, {_bounds(field, 'Properties')}; each {_type(field['additionalProperties'])}"
     if field.get("x-kubernetes-preserve-unknown-fields"):
         return "object, any fields"
     if field["type"] == "string":
-        shape = f" `{_cell(field['pattern'])}`" if "pattern" in field else ""
-        return f"string{shape}, {_bounds(field, 'Length')}"
+        if "pattern" in field:
+            return f"string `{_cell(field['pattern'])}`"
+        return f"string, {_bounds(field, 'Length')} characters"
     return str(field["type"]) + _range(field)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from domicile.inventory.facts import Candidate, Entities, Subject, candidates_of, entity_subject
+from domicile.model.facts import Candidate, Entities, Subject, candidates_of, entity_subject
 from domicile.model.cluster import SovereignClusterSpec
 from domicile.model.entity import LegalEntitySpec
 from domicile.model.framework import SovereigntyFrameworkSpec

@@ -21,7 +21,7 @@ class Check(NamedTuple):
 
     cel: str
     message: str
-    holds: Callable[[Any], bool]
+    holds: Callable[[Any], object]  # true or false by truth value
 
     def as_validation(self) -> JsonSchema:
         """The entry of ``x-kubernetes-validations``."""

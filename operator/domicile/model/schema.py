@@ -110,7 +110,7 @@ Subdivision = Annotated[str, StringConstraints(max_length=6, pattern=r"^[A-Z]{2}
 Place = Annotated[str, StringConstraints(max_length=6, pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
 Moment = Annotated[str, StringConstraints(max_length=40, pattern=MOMENT), AfterValidator(_exists)]
 Age = Annotated[str, StringConstraints(max_length=9, pattern=AGE)]
-Digest = Annotated[str, StringConstraints(max_length=71, pattern=r"^sha256:[0-9a-f]{4,64}$")]
+Digest = Annotated[str, StringConstraints(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
 Quantity = Annotated[str, StringConstraints(max_length=32, pattern=QUANTITY)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Places = Annotated[list[Place], Field(max_length=64)]

@@ -19,16 +19,18 @@ ImageRef = Annotated[
     str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^@\s]+@sha256:[0-9a-f]{64}$")
 ]
 
+PINNED = "@sha256:[0-9a-f]{64}$"
+
 
 class ModelSource(Model):
     """The model: what it is called and where the weights come from."""
 
     checks: ClassVar = (
         Check(
-            "!self.source.startsWith('oci://') || self.source.contains('@sha256:') || has(self.digest)",
+            f"!self.source.startsWith('oci://') || self.source.matches(r'{PINNED}') || has(self.digest)",
             "oci:// weights must be pinned; end source with @sha256:DIGEST or set digest"
             " (pvc:// and file:// need neither)",
-            lambda m: not m.source.startswith("oci://") or "@sha256:" in m.source or m.digest is not None,
+            lambda m: not m.source.startswith("oci://") or re.search(PINNED, m.source) or m.digest is not None,
         ),
     )
 
@@ -103,12 +105,20 @@ class Probe(Model):
     )
 
 
+class StartupProbe(Probe):
+    """The probe that lets weights load before the others begin; ten minutes where nothing else is said."""
+
+    failure_threshold: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=60, description="Failed probes in a row that count as a failure"
+    )
+
+
 class Probes(Model):
     """Probes; the start-up probe leaves ten minutes for weights to load."""
 
-    startup: Probe = Field(default_factory=lambda: Probe(failure_threshold=60))
-    readiness: Probe = Field(default_factory=Probe)
-    liveness: Probe = Field(default_factory=Probe)
+    startup: StartupProbe = Field(default_factory=StartupProbe)
+    readiness: Probe = Field(default_factory=Probe, description="Decides whether a pod gets requests")
+    liveness: Probe = Field(default_factory=Probe, description="Decides whether a pod is restarted")
 
 
 class Toleration(Model):

@@ -24,6 +24,7 @@ class Outcome(StrEnum):
     """How a decision ended; also the reason of the Placed condition."""
 
     PLACED = "Placed"
+    HELD = "Held"
     NO_ELIGIBLE_CANDIDATE = "NoEligibleCandidate"
     CANDIDATES_UNREACHABLE = "CandidatesUnreachable"
     INSUFFICIENT_CAPACITY = "InsufficientCapacity"
@@ -69,7 +70,8 @@ class Nearest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The result for one workload. ``chosen`` is None unless ``outcome`` is Placed."""
+    """The result for one workload. ``chosen`` is None unless ``outcome`` is Placed; Held leaves a running copy where
+    it is because facts about it are open, which neither admits nor moves anything."""
 
     outcome: Outcome
     chosen: Key | None
@@ -126,10 +128,12 @@ def _excluded(request: Request, verdicts: Verdicts) -> int:
 def _choose(
     request: Request, keys: list[Key], verdicts: Verdicts, field: Field, previous: Key | None
 ) -> tuple[Key | None, Outcome, str]:
-    if not keys:
-        return None, Outcome.NO_ELIGIBLE_CANDIDATE, ""
     if previous is not None and previous in keys:
         return previous, Outcome.PLACED, ""
+    if previous is not None and _open(request, previous, verdicts):
+        return None, Outcome.HELD, f"facts about {'/'.join(previous)} are open; nothing is moved until they are settled"
+    if not keys:
+        return None, Outcome.NO_ELIGIBLE_CANDIDATE, ""
     reachable = [key for key in keys if field.reachable(key[0])]
     if not reachable:
         names = ", ".join(sorted({cluster for cluster, _ in keys})[:NEAREST])
@@ -139,6 +143,13 @@ def _choose(
     if not enough:
         return None, Outcome.INSUFFICIENT_CAPACITY, _shortage(request, reachable, free, field)
     return min(enough, key=lambda key: _preference(request, key, verdicts, free)), Outcome.PLACED, ""
+
+
+def _open(request: Request, key: Key, verdicts: Verdicts) -> bool:
+    """Whether a candidate is neither legal nor illegal: no reason to move what runs there (5.5 X4)."""
+    row = verdicts.row(key)
+    allowed = row is not None and (_allowed(request, verdicts) >> verdicts.slots[key]) & 1
+    return bool(allowed) and row is not None and row.levels.get(request.level) is Verdict.UNKNOWN
 
 
 def _preference(request: Request, key: Key, verdicts: Verdicts, free: Mapping[Key, int]) -> tuple[int, int, str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from domicile.inventory.facts import Candidate, Entities
+from domicile.model.facts import Candidate, Entities
 from domicile.model.verdicts import RuleVerdict, Verdict
 from domicile.tiers.evaluate import NO_OPTIONS, Evaluation, evaluate
 from domicile.tiers.framework import Framework

@@ -248,7 +248,7 @@ def _observed(member: Member | None, workload: str, copy: Copy) -> Copy:
     seen = member.deployments.store.get(workload)
     if seen is None:
         return replace(copy, ready=0)
-    delivered = seen.digest == copy.digest
+    delivered = seen.digest == copy.digest and seen.desired == copy.desired
     available = delivered and seen.settled
     return replace(copy, ready=seen.ready, delivered=delivered, available=available, problem=seen.stuck)
 

@@ -81,7 +81,7 @@ def columns(rows: Iterable[Sequence[str | Text]], *, header: Sequence[str] = (),
     return Padding(table, (0, 0, 0, indent))
 
 
-def render(parts: Iterable[RenderableType], page: Page) -> str:
+def render(parts: Iterable[RenderableType], *, page: Page) -> str:
     """The text, each line without trailing blanks, with one newline at the end."""
     out = io.StringIO()
     console = Console(

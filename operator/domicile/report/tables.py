@@ -44,7 +44,7 @@ def plan_table(answer: PlanAnswer, *, page: Page) -> str:
     if answer.workloads:
         parts.append(paragraph(f"{_count(many, 'workload')}: {placeable} placeable, {many - placeable} not"))
     parts += [paragraph(word(note, FAINT)) for note in answer.notes]
-    return render(parts, page)
+    return render(parts, page=page)
 
 
 def _count(number: int, noun: str) -> str:
@@ -109,7 +109,7 @@ def explain_table(answer: ExplainAnswer, *, page: Page, every_rule: bool) -> str
         parts += _candidate(candidate, page, every_rule)
     parts += [NOTHING] if workload.explanation else []
     parts += [paragraph(word(note, FAINT)) for note in answer.notes]
-    return render(parts, page)
+    return render(parts, page=page)
 
 
 def _title(answer: ExplainAnswer) -> RenderableType:
@@ -177,7 +177,7 @@ def candidate_table(answer: ExplainAnswer, *, page: Page) -> str:
         for rule in candidate.rules:
             parts += [NOTHING, *_whole_rule(rule)]
     parts += [NOTHING, *(paragraph(word(note, FAINT)) for note in answer.notes)]
-    return render(parts, page)
+    return render(parts, page=page)
 
 
 def _whole_rule(rule: RuleAnswer) -> list[RenderableType]:
@@ -201,7 +201,7 @@ def cluster_table(answer: ClusterAnswer, *, page: Page, every_rule: bool) -> str
         parts += _pool(pool, every_rule)
     if not answer.pools:
         parts.append(paragraph("has no node pool; add one to spec.nodePools"))
-    return render(parts, page)
+    return render(parts, page=page)
 
 
 def _pool(pool: PoolAnswer, every_rule: bool) -> list[RenderableType]:
@@ -234,7 +234,7 @@ def scenario_table(answer: ScenarioAnswer, *, page: Page, passing: bool) -> str:
     failed = len(answer.cases) - passed
     files = len({case.file for case in answer.cases})
     counts = f"{_count(len(answer.cases), 'case')} in {_count(files, 'file')}: {passed} passed, {failed} failed"
-    return render([*parts, paragraph(word(counts, BAD if failed else "green"))], page)
+    return render([*parts, paragraph(word(counts, BAD if failed else "green"))], page=page)
 
 
 def _failed_case(case: CaseAnswer) -> list[RenderableType]:

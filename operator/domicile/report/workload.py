@@ -143,8 +143,15 @@ def _compliant(story: Story) -> Said:
     """Whether what runs is where it may run; for what does not run, whether a legal place exists."""
     decision, row = story.decision, story.row
     assert decision is not None
+    leaving = [copy for copy in story.copies[1:] if not copy.verified or copy.ready]
+    if leaving:
+        where = ", ".join("/".join(copy.key) for copy in leaving)
+        return Said("Compliant", "False", "Vacating", f"a copy still runs on {where}, which it has to leave")
     if row is not None and story.tier is not None:
         failed = row.refusals(story.tier)
+        if not failed and decision.outcome is Outcome.NO_ELIGIBLE_CANDIDATE:
+            message = f"{row.candidate.name} satisfies the tier, but not {_own(decision)}"
+            return Said("Compliant", "False", "OutsideWishes", message)
         if not failed:
             return Said("Compliant", "True", "AllRulesSatisfied", f"{row.satisfied} rules hold on {row.candidate.name}")
         violated = [r for r in failed if r.verdict is Verdict.VIOLATED]
@@ -158,6 +165,11 @@ def _compliant(story: Story) -> Said:
     if decision.outcome is Outcome.NO_ELIGIBLE_CANDIDATE:
         return Said("Compliant", "False", "NoEligibleCandidate", _why_none(decision))
     return Said("Compliant", "True", "AllRulesSatisfied", f"{decision.eligible} candidates satisfy tier {story.tier}")
+
+
+def _own(decision: Decision) -> str:
+    """The wishes of the workload that refuse candidates."""
+    return " and ".join(r.rule for r in decision.refused if r.rule.startswith("spec.")) or "what the workload asks for"
 
 
 def _why_none(decision: Decision) -> str:
@@ -174,6 +186,8 @@ def _why_none(decision: Decision) -> str:
 def _placed(story: Story) -> Said:
     decision = story.decision
     assert decision is not None
+    if decision.outcome is Outcome.HELD:
+        return Said("Placed", "True", "Held", decision.obstacle)
     if decision.outcome is Outcome.PLACED and decision.chosen:
         how = "kept" if decision.kept else "chosen"
         where = "/".join(decision.chosen)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from domicile.documents.load import Problem
 from domicile.documents.yaml import Document, YamlError, read_documents
-from domicile.inventory.facts import Candidate, Entities, candidates_of, entity_subject
+from domicile.model.facts import Candidate, Entities, candidates_of, entity_subject
 from domicile.model.cluster import SovereignClusterSpec
 from domicile.model.entity import LegalEntitySpec
 from domicile.model.framework import SovereigntyFrameworkSpec

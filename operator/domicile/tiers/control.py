@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from domicile.inventory.facts import Subject
+from domicile.model.facts import Subject
 from domicile.model.places import Territory
 from domicile.model.schema import read_instant
 from domicile.model.verdicts import EvidenceClass, Verdict, worst

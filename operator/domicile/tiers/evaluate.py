@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from domicile.inventory.facts import Candidate, Entities
+from domicile.model.facts import Candidate, Entities
 from domicile.model.framework import RuleKind, Tier
 from domicile.model.verdicts import RuleVerdict, Verdict, worst
 from domicile.tiers.framework import Framework, Rule

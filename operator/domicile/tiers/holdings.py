@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from domicile.inventory.facts import Subject
+from domicile.model.facts import Subject
 from domicile.model.verdicts import Verdict
 from domicile.tiers.control import ControlTest, control_of
 from domicile.tiers.ownership import TERMINAL_KINDS, places_of

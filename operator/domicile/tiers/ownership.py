@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from domicile.inventory.facts import Subject
+from domicile.model.facts import Subject
 from domicile.model.schema import read_instant
 from domicile.model.verdicts import EvidenceClass, Verdict
 from domicile.tiers.reading import Context, latest_review, standing

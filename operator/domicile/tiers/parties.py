@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from domicile.inventory.facts import Subject
+from domicile.model.facts import Subject
 from domicile.model.verdicts import Finding, Verdict
 from domicile.tiers.paths import CANDIDATE, ENTITY, Path, compile_path
 from domicile.tiers.reading import Context, Reading, missing_entity, read, root

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from domicile.inventory.facts import Candidate, Entities, EvidenceItem, Subject
+from domicile.model.facts import Candidate, Entities, EvidenceItem, Subject
 from domicile.model.evidence import EvidenceStatus
 from domicile.model.framework import EvidenceFloor, SubcontractorClass
 from domicile.model.places import Territory, normalise
