@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from domicile.cli.room import DeclaredRoom
-from domicile.model.facts import Candidate
 from domicile.inventory.inventory import Inventory
+from domicile.model.facts import Candidate
 from domicile.model.framework import RuleKind
 from domicile.model.verdicts import Finding, RuleVerdict, Verdict
 from domicile.placement.decide import COUNTRIES_RULE, EXCLUDED_RULE, Request, explain

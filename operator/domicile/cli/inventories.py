@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 from domicile.documents.load import Origin
@@ -56,11 +57,16 @@ def built_in(items: Iterable[Item], *, malformed: frozenset[str]) -> list[Item]:
     versions = {_version(i) for i in given}
     packs = []
     for name in BUILT_IN:
-        raw = read_documents(pack_text(name))[0].value
-        item = Item("SovereigntyFramework", name, raw, read_spec(raw))
+        item = _pack(name)
         if name not in names and _version(item) not in versions:
             packs.append(item)
     return packs
+
+
+@cache
+def _pack(name: str) -> Item:
+    raw = read_documents(pack_text(name))[0].value
+    return Item("SovereigntyFramework", name, raw, read_spec(raw))
 
 
 def _version(item: Item) -> tuple[str, str]:
@@ -83,9 +89,10 @@ def problems_of(inventory: Inventory, items: Iterable[Item]) -> list[Note]:
 
 
 def _place(item: Item, text: str) -> str:
-    dangling = re.match(r"LegalEntity/(\S+) does not exist", text)
-    if dangling:
-        return item.at(next(_references(item.raw, dangling[1], ()), ()))
+    """The reference that leads nowhere, else the field the problem starts with."""
+    dangling = re.search(r"LegalEntity/(\S+) does not exist", text)
+    if dangling and (reference := next(_references(item.raw, dangling[1], ()), None)):
+        return item.at(reference)
     field = re.match(r"spec(?:\.\w+|\[\d+\])*", text)
     return item.at(read_path(field[0]) if field else ())
 

@@ -32,16 +32,22 @@ def read_hub(*, namespace: str | None, kubeconfig: str | None, context: str | No
     if kubeconfig is not None and not Path(kubeconfig).expanduser().is_file():
         raise BadInput(f"--kubeconfig: {kubeconfig}: no such file; name one, or ask files with -f")
     chosen = namespace or default_namespace(kubeconfig, context=context)
+    client = _open(kubeconfig, context=context)
     try:
-        client = hub_client(kubeconfig=kubeconfig, context=context)
         raws, labels, notes = asyncio.run(_read(client, chosen))
-    except KubeconfigError as error:
-        raise BadInput(f"{error} (or ask files with -f)") from error
-    except (yaml.YAMLError, OSError, LookupError, TypeError, AttributeError) as error:
-        raise BadInput(f"the kubeconfig cannot be read: {error}") from error
     except ApiError as error:
         raise BadInput(_remedied(error)) from error
     return _scene(raws, namespace=chosen, labels=labels, notes=notes, at=at)
+
+
+def _open(kubeconfig: str | None, *, context: str | None) -> KubeClient:
+    try:
+        return hub_client(kubeconfig=kubeconfig, context=context)
+    except KubeconfigError as error:
+        raise BadInput(f"{error} (or ask files with -f)") from error
+    except (yaml.YAMLError, OSError, LookupError, TypeError, AttributeError) as error:
+        where = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+        raise BadInput(f"the kubeconfig {where} cannot be read; correct it, or ask files with -f") from error
 
 
 async def _read(client: KubeClient, namespace: str) -> tuple[list[Json], Mapping[str, str], list[str]]:

@@ -12,8 +12,8 @@ from domicile.cli.deciding import Asked
 from domicile.cli.errors import BadInput
 from domicile.cli.files import Objects
 from domicile.cli.planning import inventory_of, notes, workloads_of
-from domicile.model.facts import Candidate
 from domicile.inventory.inventory import Inventory
+from domicile.model.facts import Candidate
 from domicile.model.objects import KINDS
 from domicile.report.answers import Note
 

@@ -52,9 +52,17 @@ async def deliver(member: Member, manifests: Iterable[Manifest]) -> None:
             await _apply(member, manifest)
 
 
-async def withdraw(member: Member, *, namespace: str, name: str) -> None:
-    """Delete what was delivered; pods go with the Deployment. Missing objects are fine. Raises DeliveryError."""
+async def withdraw(member: Member, *, namespace: str, name: str) -> bool:
+    """Delete what was delivered; True once nothing is left. The Deployment goes first and the rest after its last pod,
+    whose egress stays closed that long. Missing objects are fine. Raises DeliveryError."""
+    key = f"{namespace}/{name}"
+    if key in member.deployments.store:
+        await _delete(member, *DELIVERED[0], namespace, name)
+        return False
+    if member.bound(key):
+        return False
     await asyncio.gather(*(_delete(member, version, kind, namespace, name) for version, kind in DELIVERED))
+    return True
 
 
 async def _ensure_namespace(member: Member, name: str) -> None:

@@ -111,7 +111,7 @@ def _items(document: Document) -> Iterable[tuple[Any, Document]]:
 def _load_one(
     raw: Any, origin: Origin, loaded: list[Loaded], others: list[Mapping[str, Any]], problems: list[Problem]
 ) -> None:
-    if not isinstance(raw, dict) or "kind" not in raw:
+    if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str):
         problems.append(Problem(origin.at(()), "", "no Kubernetes object: kind is missing"))
         return
     ours = raw["kind"] in KINDS or str(raw.get("apiVersion", "")).startswith(API_VERSION.partition("/")[0] + "/")

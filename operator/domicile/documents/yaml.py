@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import yaml
 
 MAX_BYTES = 16 * 1024 * 1024
+MAX_DEPTH = 100
+MAX_NODES = 2_000_000  # anchors can unfold a small text into a huge one
 
 
 class YamlError(ValueError):
@@ -33,8 +35,24 @@ class Document(NamedTuple):
         return 1
 
 
-class _Loader(yaml.SafeLoader):
-    pass
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """A safe loader with the scalars of YAML 1.2 that refuses a key said twice: the first would be lost silently."""
+
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is None:
+                raise yaml.MarkedYAMLError(problem="a key must be text", problem_mark=key_node.start_mark)
+            if key in seen and key != "<<":
+                problem = f"key {key!r} is said twice, first in line {seen[key]}; remove one, or add the missing ---"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
+            seen.setdefault(key, key_node.start_mark.line + 1)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return mapping
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -53,19 +71,40 @@ def read_documents(text: str) -> list[Document]:
     """All non-empty documents of a text. Raises YamlError with the line of the first mistake."""
     if len(text) > MAX_BYTES:
         raise YamlError(f"1: larger than {MAX_BYTES >> 20} MiB; split the file")
+    try:
+        _check_depth(text)
+        return _load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+        raise YamlError(f"{mark.line + 1 if mark else 1}: {what}") from error
+
+
+def _check_depth(text: str) -> None:
+    """Refuse what is nested beyond any manifest: libyaml composes by recursion and would take the process down."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Base):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            problem = f"nested deeper than {MAX_DEPTH} levels"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=cast(yaml.Mark, event.start_mark))
+
+
+def _load(text: str) -> list[Document]:
     loader = _Loader(text)
     try:
         documents = []
         while loader.check_node():
             node = loader.get_node()
             value = loader.construct_document(node)
-            if node is not None and value is not None:
-                documents.append(Document(value, dict(_lines(node, ()))))
+            if value is not None:
+                lines: dict[tuple[str | int, ...], int] = {}
+                for path, line in _lines(node, ()):
+                    lines[path] = line
+                    if len(lines) > MAX_NODES:
+                        raise YamlError(f"{line}: more than {MAX_NODES} values; split the file")
+                documents.append(Document(value, lines))
         return documents
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or str(error)
-        raise YamlError(f"{mark.line + 1 if mark else 1}: {what}") from error
     finally:
         loader.dispose()
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from domicile.model.facts import Candidate, Entities, Subject, candidates_of, entity_subject
 from domicile.model.cluster import SovereignClusterSpec
 from domicile.model.entity import LegalEntitySpec
+from domicile.model.facts import Candidate, Entities, Subject, candidates_of, entity_subject
 from domicile.model.framework import SovereigntyFrameworkSpec
 from domicile.model.places import place_problem
 from domicile.model.schema import Model

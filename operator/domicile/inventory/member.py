@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from domicile.inventory.nodes import NodeFacts, PodFacts, belongs, project_node, project_pod, room_of
 from domicile.inventory.reflector import Reflector
 from domicile.kube.client import KubeClient
-from domicile.kube.errors import ApiError
+from domicile.kube.errors import ApiError, Unauthorized, Unavailable
 from domicile.model.cluster import NodePool, SovereignClusterSpec
 from domicile.model.labels import DIGEST, MANAGED_BY, WORKLOAD
 from domicile.placement.capacity import EMPTY, PoolRoom
@@ -23,6 +23,9 @@ from domicile.placement.capacity import EMPTY, PoolRoom
 log = logging.getLogger(__name__)
 
 STALE_AFTER: Final = 90.0  # seconds without any sign of life; API servers send a bookmark about once a minute
+PROBE_AFTER: Final = 10.0  # seconds of silence after which a member is asked whether it is there
+PROBE_TIMEOUT: Final = 5.0  # seconds
+CONNECTING: Final = "connecting"  # nothing is known yet, neither good nor bad
 
 
 class Observed(NamedTuple):
@@ -82,7 +85,8 @@ class Member:
         ``twin(cluster, uid)`` names another member that is the same cluster, if there is one."""
         self.name = name
         self.client = client
-        self.problem = "connecting"
+        self.problem = CONNECTING
+        self._answered = 0.0  # when a probe was last answered, on the monotonic clock
         self.pools: dict[str, NodePool] = {}
         self.namespaces: set[str] = set()  # namespaces known to exist there
         self._on_nodes, self._on_workload, self._on_reach = on_nodes, on_workload, on_reach
@@ -125,7 +129,7 @@ class Member:
     async def _keep_reach(self, identity: str | None) -> None:
         """Judge freshness every second, and the identity once for every time it is found again."""
         while True:
-            problem = self._silence()
+            problem = self._silence() or await self._probe()
             if not problem and self.problem:
                 problem = await self._identity_problem(identity)
             if problem != self.problem:
@@ -133,14 +137,32 @@ class Member:
                 if problem:
                     self.namespaces.clear()
                 self._on_reach(self.name)
-            await asyncio.sleep(1.0 if self.problem else 2.0)
+            await asyncio.sleep(0.1 if problem == CONNECTING else 1.0 if problem else 2.0)
+
+    async def _probe(self) -> str:
+        """Ask a quiet member whether it is there: behind a broken network a watch is silent for minutes."""
+        now = time.monotonic()
+        ages = [r.age(now) for r in (self.nodes, self.pods, self.deployments)]
+        if min(*ages, now - self._answered) < PROBE_AFTER:
+            return ""
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                await self.client.get("/version")
+        except TimeoutError:
+            return f"no answer within {PROBE_TIMEOUT:g} s"
+        except (Unauthorized, Unavailable) as error:
+            return str(error)
+        except ApiError:
+            pass  # it answers, whatever it thinks of the question
+        self._answered = time.monotonic()
+        return ""
 
     def _silence(self) -> str:
         now = time.monotonic()
         for what, reflector in (("nodes", self.nodes), ("pods", self.pods), ("deployments", self.deployments)):
             if not reflector.synced:
                 error = reflector.last_error
-                return f"{what} not read yet" + (f": {error}" if error else "")
+                return f"{what} not read yet: {error}" if error else self.problem or CONNECTING
             if reflector.last_error is not None:
                 return f"{what}: {reflector.last_error}"
             if reflector.age(now) > STALE_AFTER:
@@ -163,9 +185,13 @@ class Member:
 
     def set_pools(self, spec: SovereignClusterSpec) -> None:
         """Take over the pools of the cluster's spec."""
-        self.pools = {pool.name: pool for pool in spec.node_pools}
+        pools = {pool.name: pool for pool in spec.node_pools}
+        if pools == self.pools:
+            return
+        self.pools = pools
         self._unsort()
         self._on_nodes(self.name)
+        self._on_room()
 
     def nodes_of(self, pool: str) -> list[NodeFacts]:
         """The nodes of a pool, by name."""

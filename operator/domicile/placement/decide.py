@@ -6,7 +6,7 @@ the previous placement is kept while it is legal. What keeps a workload away is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import heapq
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -85,24 +85,36 @@ class Decision:
 
 def decide(request: Request, *, verdicts: Verdicts, field: Field, previous: Key | None) -> Decision:
     """Choose a candidate for ``request``. Same inputs, same decision, whatever the order of the inventory."""
-    legal = verdicts.bits.eligible[request.level] & _allowed(request, verdicts)
-    keys = [_key(verdicts.rows[slot]) for slot in members(legal)]
-    chosen, outcome, obstacle = _choose(request, keys, verdicts, field, previous)
+    law = _law(request, verdicts)
+    chosen, outcome, obstacle = _choose(request, law.legal, verdicts, field, previous)
     return Decision(
         outcome=outcome,
         chosen=chosen,
         kept=chosen is not None and chosen == previous,
         candidates=len(verdicts.slots),
-        eligible=len(keys),
-        refused=_histogram(request, verdicts),
-        nearest=_nearest(request, verdicts),
+        eligible=law.legal.bit_count(),
+        refused=law.refused,
+        nearest=law.nearest,
         obstacle=obstacle,
     )
 
 
-def _key(row: Row | None) -> Key:
-    assert row is not None
-    return row.candidate.cluster, row.candidate.pool
+class Law(NamedTuple):
+    """What rules and wishes leave of all candidates; the same for every workload with the same level and wishes."""
+
+    legal: int  # slots
+    refused: tuple[Refused, ...]
+    nearest: tuple[Nearest, ...]
+
+
+def _law(request: Request, verdicts: Verdicts) -> Law:
+    wishes = (request.level, request.countries, request.excluded)
+    law: Law | None = verdicts.answers.get(wishes)
+    if law is None:
+        legal = verdicts.bits.eligible[request.level] & _allowed(request, verdicts)
+        law = Law(legal, _histogram(request, verdicts), _nearest(request, verdicts))
+        verdicts.remember(wishes, law)
+    return law
 
 
 def _allowed(request: Request, verdicts: Verdicts) -> int:
@@ -126,46 +138,80 @@ def _excluded(request: Request, verdicts: Verdicts) -> int:
 
 
 def _choose(
-    request: Request, keys: list[Key], verdicts: Verdicts, field: Field, previous: Key | None
+    request: Request, legal: int, verdicts: Verdicts, field: Field, previous: Key | None
 ) -> tuple[Key | None, Outcome, str]:
-    if previous is not None and previous in keys:
+    if previous is not None and _holds(legal, previous, verdicts) and _still_carries(request, previous, field):
         return previous, Outcome.PLACED, ""
     if previous is not None and _open(request, previous, verdicts):
         return None, Outcome.HELD, f"facts about {'/'.join(previous)} are open; nothing is moved until they are settled"
-    if not keys:
+    if not legal:
         return None, Outcome.NO_ELIGIBLE_CANDIDATE, ""
-    reachable = [key for key in keys if field.reachable(key[0])]
+    reachable = _reachable(legal, verdicts, field)
     if not reachable:
-        names = ", ".join(sorted({cluster for cluster, _ in keys})[:NEAREST])
+        names = ", ".join(sorted({cluster for cluster, _ in _keys(legal, verdicts)})[:NEAREST])
         return None, Outcome.CANDIDATES_UNREACHABLE, f"cannot be reached: {names}"
-    free = {key: room_for(field.room(key), request.shape, field.reserved(key, beside=request.key)) for key in reachable}
-    enough = [key for key in reachable if free[key] >= request.replicas]
-    if not enough:
-        return None, Outcome.INSUFFICIENT_CAPACITY, _shortage(request, reachable, free, field)
-    return min(enough, key=lambda key: _preference(request, key, verdicts, free)), Outcome.PLACED, ""
+    for proven in sorted(verdicts.bits.proven):  # spare the highest tiers for those that need them
+        best = _roomiest(request, _keys(reachable & verdicts.bits.proven[proven], verdicts), field)
+        if best is not None:
+            return best, Outcome.PLACED, ""
+    return None, Outcome.INSUFFICIENT_CAPACITY, _shortage(request, _keys(reachable, verdicts), field)
+
+
+def _holds(slots: int, key: Key, verdicts: Verdicts) -> bool:
+    slot = verdicts.slots.get(key)
+    return slot is not None and bool(slots >> slot & 1)
+
+
+def _keys(slots: int, verdicts: Verdicts) -> list[Key]:
+    return [verdicts.keys[slot] for slot in members(slots)]
+
+
+def _reachable(slots: int, verdicts: Verdicts, field: Field) -> int:
+    for cluster, there in verdicts.bits.clusters.items():
+        if not field.reachable(cluster):
+            slots &= ~there
+    return slots
+
+
+def _roomiest(request: Request, keys: list[Key], field: Field) -> Key | None:
+    """The candidate with room for most such pods, by name among equals; None where no candidate has enough."""
+    best: Key | None = None
+    most = 0
+    for key in keys:
+        room = field.room(key)
+        if room.fits(request.shape) < max(most, request.replicas) or not room.carries(request.shape):
+            continue  # promises take room and never make it
+        free = _free(request, key, field)
+        if free >= request.replicas and (best is None or (-free, key) < (-most, best)):
+            best, most = key, free
+    return best
+
+
+def _free(request: Request, key: Key, field: Field) -> int:
+    return room_for(field.room(key), request.shape, field.reserved(key, beside=request.key))
 
 
 def _open(request: Request, key: Key, verdicts: Verdicts) -> bool:
     """Whether a candidate is neither legal nor illegal: no reason to move what runs there (5.5 X4)."""
     row = verdicts.row(key)
-    allowed = row is not None and (_allowed(request, verdicts) >> verdicts.slots[key]) & 1
-    return bool(allowed) and row is not None and row.levels.get(request.level) is Verdict.UNKNOWN
+    unknown = row is not None and row.levels.get(request.level) is Verdict.UNKNOWN
+    return unknown and _holds(_allowed(request, verdicts), key, verdicts)
 
 
-def _preference(request: Request, key: Key, verdicts: Verdicts, free: Mapping[Key, int]) -> tuple[int, int, str, str]:
-    """Lower is better: spare the highest tiers for those that need them, then spread, then the name."""
-    row = verdicts.row(key)
-    surplus = row.proven - request.level if row else 0
-    return surplus, -free[key], *key
+def _still_carries(request: Request, key: Key, field: Field) -> bool:
+    """Whether a pool still has the accelerator that the spec asks for now. What cannot be seen is kept."""
+    return not field.reachable(key[0]) or field.room(key).carries(request.shape)
 
 
-def _shortage(request: Request, keys: list[Key], free: Mapping[Key, int], field: Field) -> str:
+def _shortage(request: Request, keys: list[Key], field: Field) -> str:
     """What is missing where there is most: in words for the condition."""
-    best = min(keys, key=lambda key: (-free[key], key))
-    room, shape = field.room(best), request.shape
-    where = f"{best[0]}/{best[1]}"
-    if shape.accelerators and not any(field.room(key).carries(shape) for key in keys):
-        return f"no eligible candidate carries {' or '.join(shape.products)}"
+    shape = request.shape
+    free = {key: _free(request, key, field) for key in keys if field.room(key).carries(shape)}
+    if not free:
+        memory = f" with at least {shape.min_memory / 2**30:g}Gi" if shape.min_memory else ""
+        return f"no eligible candidate carries {' or '.join(shape.products)}{memory}"
+    best = min(free, key=lambda key: (-free[key], key))
+    room, where = field.room(best), f"{best[0]}/{best[1]}"
     wants = f"{request.replicas} pods"
     if shape.accelerators:
         wants += f" with {shape.accelerators} {' or '.join(shape.products)} each"
@@ -177,10 +223,11 @@ def _histogram(request: Request, verdicts: Verdicts) -> tuple[Refused, ...]:
     """Candidates refused per rule, most refusing first."""
     rows = []
     bits = verdicts.bits
+    short = ~bits.eligible[request.level]
     for rule in verdicts.framework.rules:
         if rule.spec.level > request.level:
             continue
-        violated, unknown = bits.violated.get(rule.spec.id, 0), bits.unknown.get(rule.spec.id, 0)
+        violated, unknown = bits.violated.get(rule.spec.id, 0) & short, bits.unknown.get(rule.spec.id, 0) & short
         if violated or unknown:
             rows.append(Refused(rule.spec.id, rule.spec.clause, violated.bit_count(), unknown.bit_count()))
     for name, outside in _own_refusals(request, verdicts):
@@ -197,14 +244,16 @@ def _own_refusals(request: Request, verdicts: Verdicts) -> list[tuple[str, int]]
 
 
 def _nearest(request: Request, verdicts: Verdicts) -> tuple[Nearest, ...]:
-    """Candidates that fail exactly one rule, by name; with the fact that would have to change."""
-    single = verdicts.bits.single[request.level] & _allowed(request, verdicts)
-    rows = [row for slot in members(single) if (row := verdicts.rows[slot]) is not None]
-    rows.sort(key=_key)
-    return tuple(_miss(row, row.refusals(request.level)[0]) for row in rows[:NEAREST])
+    """Candidates that fail exactly one rule or wish, by name; with the fact that would have to change."""
+    (_, outside), (_, excluded) = _own_refusals(request, verdicts)
+    bits, level = verdicts.bits, request.level
+    single = (bits.single[level] & ~(outside | excluded)) | (bits.eligible[level] & (outside ^ excluded))
+    rows = (verdicts.row(key) for key in heapq.nsmallest(NEAREST, _keys(single, verdicts)))
+    return tuple(_miss(request, row) for row in rows if row is not None)
 
 
-def _miss(row: Row, rule: RuleVerdict) -> Nearest:
+def _miss(request: Request, row: Row) -> Nearest:
+    rule = _refusals(request, row)[0]
     return Nearest(row.candidate.cluster, row.candidate.pool, rule.rule, rule.findings[0])
 
 
@@ -220,13 +269,16 @@ class Explained(NamedTuple):
 
 def explain(request: Request, *, verdicts: Verdicts, field: Field) -> list[Explained]:
     """Every candidate, in the order of its name, with everything that speaks against it."""
+    (_, outside), (_, excluded) = _own_refusals(request, verdicts)
+    unwished = set(members(outside | excluded))
     result = []
-    for key in sorted(verdicts.slots):
-        row = verdicts.rows[verdicts.slots[key]]
+    for key, slot in sorted(verdicts.slots.items()):
+        row = verdicts.rows[slot]
         assert row is not None
-        own = tuple(_own_verdicts(request, row))
-        verdict = Verdict.VIOLATED if own else row.levels.get(request.level, Verdict.UNKNOWN)
-        refusals = own + row.refusals(request.level)
+        if slot in unwished:
+            verdict, refusals = Verdict.VIOLATED, _refusals(request, row)
+        else:
+            verdict, refusals = row.levels.get(request.level, Verdict.UNKNOWN), row.refusals(request.level)
         obstacle = "" if refusals else _obstacle(request, key, field)
         result.append(Explained(key, verdict, refusals, row.satisfied, obstacle))
     return result
@@ -235,8 +287,14 @@ def explain(request: Request, *, verdicts: Verdicts, field: Field) -> list[Expla
 def _obstacle(request: Request, key: Key, field: Field) -> str:
     if not field.reachable(key[0]):
         return "cannot be reached"
-    free = {key: room_for(field.room(key), request.shape, field.reserved(key, beside=request.key))}
-    return "" if free[key] >= request.replicas else _shortage(request, [key], free, field)
+    if _free(request, key, field) >= request.replicas and field.room(key).carries(request.shape):
+        return ""
+    return _shortage(request, [key], field)
+
+
+def _refusals(request: Request, row: Row) -> tuple[RuleVerdict, ...]:
+    """Everything that speaks against a candidate: the workload's own wishes, then the rules."""
+    return (*_own_verdicts(request, row), *row.refusals(request.level))
 
 
 def _own_verdicts(request: Request, row: Row) -> list[RuleVerdict]:
@@ -250,5 +308,3 @@ def _own_verdicts(request: Request, row: Row) -> list[RuleVerdict]:
         finding = Finding(Verdict.VIOLATED, label, "name", row.candidate.cluster, "a cluster not excluded")
         found.append(RuleVerdict(EXCLUDED_RULE, clause, 0, Verdict.VIOLATED, (finding,)))
     return found
-
-

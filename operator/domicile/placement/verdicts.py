@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from domicile.model.facts import Candidate, Entities
 from domicile.model.verdicts import RuleVerdict, Verdict
@@ -19,6 +20,7 @@ from domicile.tiers.framework import Framework
 from domicile.tiers.reading import Options
 
 Key = tuple[str, str]  # cluster, pool
+MAX_ANSWERS = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +36,10 @@ class Row:
     touched: frozenset[str]
 
     def refusals(self, level: int) -> tuple[RuleVerdict, ...]:
-        """The rules that keep the candidate from ``level``."""
-        return tuple(r for r in self.failed if r.level <= level)
+        """The rules that keep the candidate from ``level``; a rule that only counts for a score never does alone."""
+        if self.levels.get(level) is Verdict.SATISFIED:
+            return ()
+        return tuple([r for r in self.failed if r.level <= level])
 
 
 class Bits:
@@ -62,6 +66,8 @@ class Verdicts:
         self.generation = 0
         self.bits = Bits()
         self.rows: list[Row | None] = []
+        self.keys: list[Key] = []  # of each slot
+        self.answers: dict[Hashable, Any] = {}  # what decisions worked out from the bits as they are now
         self.slots: dict[Key, int] = {}
         self.everyone = 0
         self._free: list[int] = []
@@ -72,6 +78,12 @@ class Verdicts:
         """The row of a candidate, if it exists."""
         slot = self.slots.get(key)
         return None if slot is None else self.rows[slot]
+
+    def remember(self, question: Hashable, answer: Any) -> None:
+        """Keep something worked out from the bits until they change; as many as there are likely to be askers."""
+        if len(self.answers) >= MAX_ANSWERS:
+            self.answers.clear()
+        self.answers[question] = answer
 
     def update(
         self, *, present: Iterable[Candidate], gone: Iterable[Key], entities: Entities, at: datetime
@@ -118,14 +130,16 @@ class Verdicts:
             slot = self._free.pop() if self._free else len(self.rows)
             if slot == len(self.rows):
                 self.rows.append(None)
+                self.keys.append(key)
             self.slots[key] = slot
+            self.keys[slot] = key
         else:
             self._mark(slot, before, present=False)
         self.rows[slot] = row
         self._mark(slot, row, present=True)
         if row.until is not None:
             heapq.heappush(self._due, (row.until, slot))
-        return before is None or before.levels != row.levels or before.failed != row.failed
+        return before is None or _told(before) != _told(row)
 
     def _drop(self, key: Key) -> bool:
         slot = self.slots.pop(key, None)
@@ -139,6 +153,7 @@ class Verdicts:
     def _mark(self, slot: int, row: Row | None, *, present: bool) -> None:
         if row is None:
             return
+        self.answers.clear()
         bit, bits = 1 << slot, self.bits
 
         def put(sets: defaultdict[str, int] | defaultdict[int, int], name: str | int) -> None:
@@ -160,12 +175,15 @@ class Verdicts:
             (self._by_entity[name].add if present else self._by_entity[name].discard)(slot)
 
 
+def _told(row: Row) -> tuple[object, ...]:
+    """What of a row decisions and explanations depend on."""
+    return row.levels, row.failed, row.candidate.country
+
+
 def _reduce(candidate: Candidate, evaluation: Evaluation, options: Options) -> Row:
     """Keep what failed; what holds can be evaluated again on demand."""
     top = max(evaluation.levels, default=0)
-    failed = tuple(
-        r._replace(findings=r.reasons) for r in evaluation.failed(top, recognition=options.recognition)
-    )
+    failed = tuple(r._replace(findings=r.reasons) for r in evaluation.failed(top, recognition=options.recognition))
     return Row(
         candidate=candidate,
         levels=evaluation.levels,

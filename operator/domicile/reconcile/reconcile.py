@@ -119,8 +119,11 @@ async def _place(
     manifests = _manifests(world, workload, accepted, decision.chosen, spec)
     story = _story(scene, accepted, verdicts, decision, _copy(world, workload, decision.chosen, spec, manifests))
     if not workload.held:
-        workload = world.remember(await hold(scene.hub, KIND, workload.key, uid=workload.uid))
-        scene = replace(scene, workload=workload)
+        held = await hold(scene.hub, KIND, workload.key, uid=workload.uid)
+        if held is None:
+            return _vanished(scene)
+        scene = replace(scene, workload=world.remember(held))
+        workload = scene.workload
     if decision.chosen not in workload.placed:
         scene = replace(scene, workload=await _write(scene, story))
     member = world.members.get(cluster)
@@ -136,13 +139,20 @@ async def _place(
     return await _finish(scene, story)
 
 
+def _vanished(scene: Scene) -> Outcome:
+    """Deleted before our finalizer was on it, so nothing was delivered for it."""
+    if scene.world.workloads.get(scene.workload.key) is scene.workload:
+        scene.world.drop_workload(scene.workload.key)
+    return Done()
+
+
 async def _finish(scene: Scene, story: Story) -> Outcome:
     """Once the current copy is available, withdraw the others; then say how things stand."""
     current, others = story.copies[0], story.copies[1:]
     if others and current.available:
-        left = [copy for copy in others if not await _withdrawn(scene, copy.key[0], beside=current.key[0])]
+        left = [copy for copy in others if await _remains(scene, copy.key[0], beside=current.key[0]) is not None]
         story = replace(story, copies=(current, *left))
-    pending = bool(story.copies[1:])
+    pending = any(copy.verified for copy in story.copies[1:])
     if not current.available and current.delivered and current.verified and not current.problem:
         waited = _since_transition(scene, story)
         if waited < PROGRESS_SECONDS:
@@ -156,19 +166,19 @@ def _since_transition(scene: Scene, story: Story) -> float:
     return time.monotonic() - scene.world.written.get(scene.workload.key, 0.0)
 
 
-async def _withdrawn(scene: Scene, cluster: str, *, beside: str) -> bool:
-    """Withdraw from a cluster; True once nothing of the workload is left there. On the cluster that holds the current
-    copy the same Deployment was moved, so there is nothing to withdraw."""
+async def _remains(scene: Scene, cluster: str, *, beside: str) -> str | None:
+    """Withdraw from a cluster. None once nothing of the workload is left there, else what hinders, empty where it is
+    under way. On the cluster that holds the current copy the same Deployment was moved: nothing to withdraw."""
     if cluster == beside:
-        return True
-    key = scene.workload.key
+        return None
     member = scene.world.members.get(cluster)
     if member is None or not member.reachable:
-        return False
-    if key in member.deployments.store or member.bound(key):
-        await withdraw(member, namespace=scene.workload.namespace, name=scene.workload.name)
-        return False
-    return True
+        return f"{cluster} cannot be reached"
+    try:
+        gone = await withdraw(member, namespace=scene.workload.namespace, name=scene.workload.name)
+    except DeliveryError as error:
+        return str(error)
+    return None if gone else ""
 
 
 async def _report_only(scene: Scene, accepted: Accepted, verdicts: Verdicts, decision: Decision) -> Outcome:
@@ -198,17 +208,16 @@ async def _let_go(scene: Scene) -> Outcome:
         return Done()
     promised = world.promised(workload.key)
     clusters = list(dict.fromkeys(k[0] for k in [*workload.placed, *([promised] if promised else [])]))
-    done = await asyncio.gather(*(_withdrawn(scene, cluster, beside="") for cluster in clusters))
-    left = [cluster for cluster, gone in zip(clusters, done, strict=True) if not gone]
+    remains = await asyncio.gather(*(_remains(scene, cluster, beside="") for cluster in clusters))
+    left = [what for what in remains if what is not None]
     if not left:
         await release(scene.hub, KIND, workload.key, uid=workload.uid)
         world.drop_workload(workload.key)
         world.retry_waiting()
         return Done()
-    lost = [c for c in left if not world.reachable(c)]
-    if not lost:
+    if not any(left):
         return After(CONFIRM_SECONDS)
-    message = f"{', '.join(lost)} cannot be reached, so what runs there cannot be withdrawn; it is tried again"
+    message = f"what runs there cannot be withdrawn, it is tried again: {'; '.join(filter(None, left))}"
     copies = tuple(_seen(world, workload, key) for key in workload.placed)
     refusal = Refusal(RefusalReason.WITHDRAWAL_BLOCKED, message)
     story = Story(workload.generation, workload.name, workload.status.get("tier"), None, "", None, refusal=refusal)

@@ -154,13 +154,20 @@ class World:
         key = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
         known = self.workloads.get(key)
         version = int(raw["metadata"].get("resourceVersion", "0"))
-        if known is not None and known.uid == raw["metadata"]["uid"] and version <= known.version:
+        if known is not None and version <= known.version:
             return known
         workload = read_workload(raw, known=known)
         if known is None and key not in self._promises and workload.spec is not None and workload.placed:
             self._adopt(workload)
         self.workloads[key] = workload
         return workload
+
+    def remove_workload(self, raw: Mapping[str, Any]) -> None:
+        """An InferenceDeployment was deleted. News of the deletion may come after that of a successor of its name."""
+        key = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
+        known = self.workloads.get(key)
+        if known is not None and known.uid == raw["metadata"]["uid"]:
+            self.drop_workload(key)
 
     def drop_workload(self, key: str) -> None:
         """An InferenceDeployment is gone from the hub."""
@@ -285,8 +292,10 @@ class World:
             self._enqueue(WorkKey("InferenceDeployment", key), False)
 
     def workloads_on(self, cluster: str) -> Iterable[str]:
-        """Workloads decided to run on any pool of a cluster."""
-        return [key for key, promise in self._promises.items() if promise.key[0] == cluster]
+        """Workloads decided to run on a cluster, or with a copy left there."""
+        decided = {key for key, promise in self._promises.items() if promise.key[0] == cluster}
+        left = {w.key for w in self.workloads.values() if any(where == cluster for where, _ in w.placed)}
+        return sorted(decided | left)
 
     def _enqueue_kind(self, kind: str) -> None:
         for key in self.stated:

@@ -12,6 +12,8 @@ from domicile.placement.verdicts import Row
 from domicile.report.conditions import Said, conditions
 
 MAX_MISSING = 64
+MAX_MISSING_IN_ALL = 512  # over all pools, with texts of MAX_TEXT: below the 1.5 MB that etcd takes
+MAX_TEXT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def cluster_status(story: ClusterStory, *, before: Mapping[str, Any], at: dateti
         "levels": " ".join(f"{p.name}={p.row.proven if p.row else 0}" for p in story.pools)[:500],
         "reachable": said[1].status,
         "poolCount": len(story.pools),
-        "nodePools": [_pool(pool, story.levels) for pool in story.pools],
+        "nodePools": [_pool(pool, story.levels, MAX_MISSING_IN_ALL // len(story.pools)) for pool in story.pools],
         "conditions": conditions(said, before=before.get("conditions") or (), generation=story.generation, at=at),
     }
 
@@ -71,7 +73,7 @@ def _reachable(story: ClusterStory) -> Said:
     return Said("Reachable", "True", "Connected", "nodes and pods are being watched")
 
 
-def _pool(pool: PoolStory, levels: Sequence[int]) -> dict[str, Any]:
+def _pool(pool: PoolStory, levels: Sequence[int], most: int) -> dict[str, Any]:
     row = pool.row
     proven = [n for n in levels if row is not None and row.levels.get(n) is Verdict.SATISFIED]
     following = next((n for n in levels if row is not None and n > row.proven), None)
@@ -84,13 +86,13 @@ def _pool(pool: PoolStory, levels: Sequence[int]) -> dict[str, Any]:
             {
                 "rule": rule.rule,
                 "verdict": str(rule.verdict),
-                "fact": f"{rule.findings[0].subject} {rule.findings[0].fact}"[:500],
-                "found": rule.findings[0].found[:500],
-                "wanted": rule.findings[0].wanted[:500],
+                "fact": f"{rule.findings[0].subject} {rule.findings[0].fact}"[:MAX_TEXT],
+                "found": rule.findings[0].found[:MAX_TEXT],
+                "wanted": rule.findings[0].wanted[:MAX_TEXT],
             }
-            for rule in missing[:MAX_MISSING]
+            for rule in missing[: min(MAX_MISSING, most)]
         ],
-        "problem": pool.problem[:500],
+        "problem": pool.problem[:MAX_TEXT],
     }
 
 

@@ -83,7 +83,7 @@ def _why_not(workload: WorkloadAnswer) -> list[RenderableType]:
         hidden = len(workload.refused) - len(rows)
         parts += [paragraph(word(f"... {_count(hidden, 'more rule')}", FAINT), indent=2)] if hidden else []
     for miss in workload.nearest:
-        parts.append(paragraph(f"one rule short: {miss.name}", miss.rule, miss.fact.sentence, indent=2))
+        parts.append(paragraph(f"one rule short: {miss.name}, {miss.rule}:", miss.fact.sentence, indent=2))
     if workload.explanation:
         command = f"domicile explain infd/{workload.name} -n {workload.namespace} -f ..."
         parts.append(paragraph(word(f"every candidate and rule: {command}", FAINT), indent=2))

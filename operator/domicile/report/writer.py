@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from domicile.kube.client import KubeClient, resource_path
-from domicile.kube.errors import NotFound
+from domicile.kube.errors import Conflict, NotFound
 from domicile.model.labels import FIELD_MANAGER, FINALIZER
 from domicile.model.objects import Kind
 from domicile.model.schema import API_VERSION
@@ -30,17 +30,30 @@ async def write_status(
         return None
 
 
-async def hold(hub: KubeClient, kind: Kind, key: str, *, uid: str) -> Mapping[str, Any]:
-    """Put our finalizer on the object, before anything is delivered for it. The uid keeps a successor untouched."""
-    return await _apply_finalizers(hub, kind, key, uid, [FINALIZER])
+async def hold(hub: KubeClient, kind: Kind, key: str, *, uid: str) -> Mapping[str, Any] | None:
+    """Put our finalizer on the object, before anything is delivered for it; None where it is gone. The uid keeps a
+    successor untouched."""
+    try:
+        return await _apply_finalizers(hub, kind, key, uid, [FINALIZER])
+    except (NotFound, Conflict):
+        return None if await _uid(hub, kind, key) != uid else await _apply_finalizers(hub, kind, key, uid, [FINALIZER])
 
 
 async def release(hub: KubeClient, kind: Kind, key: str, *, uid: str) -> None:
     """Take our finalizer off; what others put there stays (finalizers are a set)."""
     try:
         await _apply_finalizers(hub, kind, key, uid, [])
+    except (NotFound, Conflict):
+        if await _uid(hub, kind, key) == uid:
+            raise
+
+
+async def _uid(hub: KubeClient, kind: Kind, key: str) -> str:
+    """The uid of the object that has the name now; empty where there is none."""
+    try:
+        return str((await hub.get(_path(kind, key)))["metadata"]["uid"])
     except NotFound:
-        return
+        return ""
 
 
 async def _apply_finalizers(hub: KubeClient, kind: Kind, key: str, uid: str, names: list[str]) -> Mapping[str, Any]:

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 SYNC_SECONDS: Final = 120.0
 FACT_KINDS: Final = ("SovereigntyFramework", "LegalEntity", "SovereignCluster")
+MEMBER_SECONDS: Final = 10.0  # how long the first decision waits for members to answer
 ROOM_SECONDS: Final = 0.5  # changes of room are gathered this long before whatever waits looks again
 KOPF_STOP_SECONDS: Final = 10.0
 LEASE: Final = "domicile-operator"
@@ -120,11 +121,20 @@ class Operator:
         try:
             for reflector in self._reflectors:
                 await reflector.wait_synced(SYNC_SECONDS)
+            await connections.settled(MEMBER_SECONDS)
+            await self._adopt(hub)
             tasks.append(asyncio.create_task(self._follow_time(), name="time"))
             tasks.append(asyncio.create_task(self._work(hub), name="workers"))
             await self._run_kopf(stop_on_signals, own=tasks, connections=connections)
         finally:
             await self._stop(tasks, connections)
+
+    async def _adopt(self, hub: KubeClient) -> None:
+        """Learn of all workloads before the first is decided: what is placed holds its room, whoever is heard first."""
+        kind = KINDS["InferenceDeployment"]
+        async for page in hub.list_pages(resource_path(API_VERSION, kind.plural)):
+            for raw in page.items:
+                self.world.put_workload(raw)
 
     async def _run_kopf(
         self, stop_on_signals: Callable[[], None], *, own: list[asyncio.Task[None]], connections: Connections
@@ -148,7 +158,9 @@ class Operator:
             await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
             stop_on_signals()  # kopf took the signals over when it started
-            await asyncio.shield(running)
+            done, _ = await asyncio.wait({running, *own}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # a part that failed ends the process: half an operator is worse than a restart
         finally:
             await self._stop(own, connections)
             stop.set()

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from domicile.inventory.member import Member
+from domicile.inventory.member import CONNECTING, Member
 from domicile.kube.client import KubeClient, resource_path
 from domicile.kube.connect import KubeconfigError, member_client
 from domicile.kube.errors import ApiError
@@ -20,7 +20,8 @@ from domicile.report.metrics import MEMBER_REACHABLE
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS: Final = 15.0
+FIRST_RETRY_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 15.0  # most between two attempts
 SECRET_SECONDS: Final = 30.0  # how often a kubeconfig Secret is read again
 
 Wish = tuple[Connection | None, str | None]  # connection and identity: a change of either means a new Member
@@ -64,8 +65,24 @@ class Connections:
         task = self._tasks.pop(name, None)
         if task is not None:
             task.cancel()
+            self._world.connection_problems.pop(name, None)
+            if self._world.members.pop(name, None) is not None:
+                self._on_reach(name)
         if wish[0] is not None:
             self._tasks[name] = asyncio.create_task(self._keep(name, wish), name=f"connection-{name}")
+
+    async def settled(self, seconds: float) -> None:
+        """Wait until of every member is known whether it can be reached, at most ``seconds``: what is decided before
+        that would call working members unreachable."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while any(self._undecided(name) for name in self._tasks):
+            if asyncio.get_running_loop().time() > deadline:
+                return
+            await asyncio.sleep(0.05)
+
+    def _undecided(self, name: str) -> bool:
+        member = self._world.members.get(name)
+        return name not in self._world.connection_problems and (member is None or member.problem == CONNECTING)
 
     async def close(self) -> None:
         """End all connections."""
@@ -75,9 +92,11 @@ class Connections:
 
     async def _keep(self, name: str, wish: Wish) -> None:
         """Connect, watch until something breaks or the Secret changes, and again."""
+        failures = 0
         while True:
             try:
                 await self._once(name, wish)
+                failures = 0
                 continue
             except (ApiError, ConnectionRefused) as error:
                 problem = str(error)
@@ -88,7 +107,9 @@ class Connections:
                 self._world.connection_problems[name] = problem
                 log.warning("member not connected: %s", problem, extra={"cluster": name})
                 self._on_reach(name)
-            await asyncio.sleep(RETRY_SECONDS * (0.5 + random.random()))
+            wait = min(RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(failures, 10))
+            failures += 1
+            await asyncio.sleep(wait * (0.5 + random.random()))
 
     async def _once(self, name: str, wish: Wish) -> None:
         connection, identity = wish

@@ -39,7 +39,7 @@ def register(
 ) -> None:
     """The handlers, on a registry of our own."""
 
-    @kopf.on.login(registry=registry)  # type: ignore[arg-type]
+    @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return kopf.ConnectionInfo(
             server=connection.server,
@@ -54,6 +54,6 @@ def register(
     async def seen(event: kopf.RawEvent, **_: Any) -> None:
         raw: Any = event["object"]
         if event["type"] == "DELETED":
-            world.drop_workload(f"{raw['metadata']['namespace']}/{raw['metadata']['name']}")
+            world.remove_workload(raw)
         else:
             world.put_workload(raw)

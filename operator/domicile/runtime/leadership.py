@@ -111,6 +111,7 @@ class LeaderElection:
             await self._release()
 
     async def _renew_until_lost(self) -> None:
+        await self._pause()
         while await self._renewed():
             await self._pause()
         self.lost.set()

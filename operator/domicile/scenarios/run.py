@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from domicile.documents.load import Problem
 from domicile.documents.yaml import Document, YamlError, read_documents
-from domicile.model.facts import Candidate, Entities, candidates_of, entity_subject
 from domicile.model.cluster import SovereignClusterSpec
 from domicile.model.entity import LegalEntitySpec
+from domicile.model.facts import Candidate, Entities, candidates_of, entity_subject
 from domicile.model.framework import SovereigntyFrameworkSpec
 from domicile.model.objects import KINDS, ObjectError, read_spec
 from domicile.model.schema import API_VERSION, Model, read_instant

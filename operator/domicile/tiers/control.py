@@ -51,10 +51,10 @@ class Change(NamedTuple):
 
 def control_of(ctx: Context, entity: Subject, test: ControlTest) -> Controlled:
     """Apply the control test to ``entity``."""
-    key = (entity.label, test.outside.name, *test[1:])
-    known = ctx.controls.get(key)
+    key = ("control", entity.label, test.outside.name, *test[1:])
+    known: Controlled | None = ctx.memo.found.get(key)
     if known is None:
-        known = ctx.controls[key] = _control_of(ctx, entity, test)
+        known = ctx.memo.found[key] = _control_of(ctx, entity, test)
     return known
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domicile.model.facts import Candidate, Entities
-from domicile.model.framework import RuleKind, Tier
+from domicile.model.framework import EvidenceFloor, RuleKind, Tier
 from domicile.model.verdicts import RuleVerdict, Verdict, worst
 from domicile.tiers.framework import Framework, Rule
-from domicile.tiers.reading import Context, Options, root
+from domicile.tiers.predicates import rule_result
+from domicile.tiers.reading import Context, Memo, Options
 
 NO_OPTIONS = Options()
 
@@ -62,6 +63,7 @@ def evaluate(
 ) -> Evaluation:
     """Ask every rule of ``framework`` about ``candidate`` as of ``at`` (UTC). Never stops at a first failure."""
     contexts: dict[int, Context] = {}
+    memos: dict[EvidenceFloor, Memo] = {}
     boundaries: list[datetime] = []
     touched: set[str] = set()
     verdicts = []
@@ -77,6 +79,8 @@ def evaluate(
                 entities=entities,
                 candidate=candidate,
                 boundaries=boundaries,
+                group=rule.group,
+                memos=memos,
                 touched=touched,
             )
         verdicts.append(_rule_verdict(ctx, rule))
@@ -85,8 +89,8 @@ def evaluate(
 
 
 def _rule_verdict(ctx: Context, rule: Rule) -> RuleVerdict:
-    verdict, findings = rule.predicate(ctx, root(ctx.candidate.facts))
     spec = rule.spec
+    verdict, findings = rule_result(ctx, spec.id, rule.predicate, by_class=rule.by_class)
     waived = verdict is Verdict.VIOLATED and spec.waivable and spec.id in ctx.options.waivers
     if waived:  # a waiver accepts what is known to fail; what is unknown stays unknown
         verdict = worst(f.verdict for f in findings if f.verdict is Verdict.UNKNOWN)
@@ -117,12 +121,12 @@ def _score(framework: Framework, verdicts: list[RuleVerdict], tier: Tier) -> Ver
     """Weighted aggregation: Satisfied where the objectives surely met reach the threshold, Violated where even the
     unknown ones could not."""
     assert tier.score is not None
-    by_objective: dict[str, list[Verdict]] = {o.id: [] for o in framework.spec.objectives}
+    by_objective: dict[str, list[Verdict]] = {}
     for rule, verdict in zip(framework.rules, verdicts, strict=True):
         if rule.spec.objective is not None and rule.spec.level <= tier.level:
-            by_objective[rule.spec.objective].append(verdict.verdict)
-    weights = {o.id: o.weight for o in framework.spec.objectives}
-    needed = sum(weights.values()) * tier.score.at_least / 100
+            by_objective.setdefault(rule.spec.objective, []).append(verdict.verdict)
+    weights = {o.id: o.weight for o in framework.spec.objectives if o.id in by_objective}  # asked for at this tier
+    needed = sum(weights.values()) * tier.score.at_least / 100 - 1e-9  # sums of weights such as 0.1 are not exact
     met = {o: worst(vs) for o, vs in by_objective.items()}
     surely = sum(w for o, w in weights.items() if met[o] is Verdict.SATISFIED)
     possibly = sum(w for o, w in weights.items() if met[o] is not Verdict.VIOLATED)

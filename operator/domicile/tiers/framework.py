@@ -19,7 +19,14 @@ from domicile.model.framework import (
 )
 from domicile.model.places import Territory, normalise, place_problem
 from domicile.tiers.paths import CANDIDATE, PathError
-from domicile.tiers.predicates import Predicate, PredicateError, Vocabulary, compile_predicate, for_parties
+from domicile.tiers.predicates import (
+    Predicate,
+    PredicateError,
+    Vocabulary,
+    asks_by_class,
+    compile_predicate,
+    for_parties,
+)
 
 
 class FrameworkError(ValueError):
@@ -36,6 +43,7 @@ class Rule:
 
     spec: RuleSpec
     predicate: Predicate
+    by_class: bool  # depends on the tier's class of subcontractors
     tier: Tier
     group: int
 
@@ -78,7 +86,7 @@ def load_framework(name: str, spec: SovereigntyFrameworkSpec) -> Framework:
     territories = _territories(spec.territories, problems)
     _check_outline(spec, problems)
     tiers = {t.level: t for t in spec.tiers}
-    compiled: dict[str, Predicate] = {}
+    compiled: dict[str, tuple[Predicate, bool]] = {}
     vocabulary = Vocabulary(territories, tuple(spec.certificate_levels), tuple(spec.schemes), compiled)
     rules: list[Rule] = []
     groups: dict[tuple[EvidenceFloor, SubcontractorClass], int] = {}
@@ -88,11 +96,12 @@ def load_framework(name: str, spec: SovereigntyFrameworkSpec) -> Framework:
         except (PredicateError, PathError) as error:
             problems.append(f"spec.rules[{number}] ({rule.id}): {error}")
             continue
-        compiled[rule.id] = predicate
+        by_class = asks_by_class([rule.require, {"of": rule.of}], compiled)
+        compiled[rule.id] = predicate, by_class
         if rule.level in tiers:
             tier = tiers[rule.level]
             group = groups.setdefault((rule.evidence or tier.evidence, tier.subcontractors), len(groups))
-            rules.append(Rule(rule, predicate, tier, group))
+            rules.append(Rule(rule, predicate, by_class, tier, group))
     if problems:
         raise FrameworkError(problems)
     levels = tuple(sorted(tiers))

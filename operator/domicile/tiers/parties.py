@@ -20,6 +20,8 @@ from domicile.tiers.reading import Context, Reading, missing_entity, read, root
 
 Party = Subject | Finding
 PARTIES = ("provider", "subcontractors", "supportVendors", "facility")
+BY_CLASS = "subcontractors"
+"""The party that depends on the tier's class of subcontractors."""
 
 
 def _candidate_path(text: str) -> Path:
@@ -36,20 +38,23 @@ OPERATORS = tuple(map(_candidate_path, ("externalServices[].operator", "keys.ope
 VENDORS = compile_path("support.outsourcedTo[]", ENTITY)[0]
 
 
-def parties_of(ctx: Context, name: str) -> Iterator[Party]:
+def parties_of(ctx: Context, name: str) -> tuple[Party, ...]:
     """The entities behind a party's name, each once; a Finding in place of what is unclear."""
-    finders = {
-        "provider": _providers,
-        "subcontractors": _subcontractors,
-        "supportVendors": _support_vendors,
-        "facility": _facility,
-    }
-    seen: set[str] = set()
-    for party in finders[name](ctx):
-        key = party.label if isinstance(party, Subject) else party.subject + party.fact + party.found
-        if key not in seen:
-            seen.add(key)
-            yield party
+    key = ("parties", name, ctx.group if name == BY_CLASS else None)
+    known: tuple[Party, ...] | None = ctx.memo.found.get(key)
+    if known is None:
+        finders = {
+            "provider": _providers,
+            "subcontractors": _subcontractors,
+            "supportVendors": _support_vendors,
+            "facility": _facility,
+        }
+        unique: dict[str, Party] = {}
+        for party in finders[name](ctx):
+            key = party.label if isinstance(party, Subject) else party.subject + party.fact + party.found
+            unique.setdefault(key, party)
+        known = ctx.memo.found[key] = tuple(unique.values())
+    return known
 
 
 def _resolve(ctx: Context, reading: Reading) -> Party:

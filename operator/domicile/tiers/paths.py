@@ -43,6 +43,7 @@ class Path:
 
     text: str
     steps: tuple[Step, ...]
+    single: bool = False  # no list and no reference on the way: one value
 
     @property
     def template(self) -> str:
@@ -83,7 +84,8 @@ def compile_path(text: str, shape: Shape) -> tuple[Path, Shape]:
             raise PathError(f"fact path {text!r}: {name!r} is not a list")
         steps.append(Step(name, bool(bracket), entity))
         model = LegalEntitySpec if entity and (bracket or not many) else inner
-    return Path(text, tuple(steps)), Shape(model)
+    single = not any(s.many for s in steps) and not any(s.entity for s in steps[:-1])
+    return Path(text, tuple(steps), single), Shape(model)
 
 
 @lru_cache(maxsize=256)

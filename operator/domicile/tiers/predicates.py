@@ -8,7 +8,7 @@ violation). ``docs/rule-packs.md`` has the table.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,7 +22,7 @@ from domicile.tiers.control import ControlTest, control_of
 from domicile.tiers.holdings import NONE as NO_SHARE
 from domicile.tiers.holdings import Shares, shares_from_outside
 from domicile.tiers.location import locate
-from domicile.tiers.parties import PARTIES, Party, parties_of
+from domicile.tiers.parties import BY_CLASS, PARTIES, Party, parties_of
 from domicile.tiers.paths import CANDIDATE, ENTITY, Path, Shape, compile_path
 from domicile.tiers.reading import Context, Reading, Scope, due, read, root, show, standing
 
@@ -43,7 +43,7 @@ class Vocabulary:
     territories: Mapping[str, Territory]
     certificate_levels: tuple[str, ...]
     schemes: tuple[Scheme, ...]
-    rules: Mapping[str, Predicate]  # rules compiled so far, for references
+    rules: Mapping[str, tuple[Predicate, bool]]  # compiled so far, for references: predicate and ``by_class``
 
     def territory(self, name: Any) -> Territory:
         """The territory of that name. Raises PredicateError listing the known ones."""
@@ -100,7 +100,7 @@ def _with_floor(spec: Any, predicate: Predicate) -> Predicate:
         floor = EvidenceFloor.model_validate(spec)
     except ValidationError as error:
         raise PredicateError(f"evidence: {error.errors()[0]['msg']}; write {{atLeast: recognised}}") from error
-    return lambda ctx, scope: predicate(replace(ctx, floor=floor, standings={}, controls={}), scope)
+    return lambda ctx, scope: predicate(ctx.at_floor(floor), scope)
 
 
 def _open_question(predicate: Predicate) -> Predicate:
@@ -559,8 +559,29 @@ def reference(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> Pre
         raise PredicateError(f"rule: {name!r} is not defined before this rule")
     if spec.get("waivers", "ignored") != "ignored":
         raise PredicateError("waivers: write ignored or leave it out; a reference never takes a waiver over")
-    predicate = vocabulary.rules[name]
-    return lambda ctx, scope: predicate(ctx, root(ctx.candidate.facts))
+    predicate, by_class = vocabulary.rules[name]
+    return lambda ctx, scope: rule_result(ctx, name, predicate, by_class=by_class)
+
+
+def rule_result(ctx: Context, name: str, predicate: Predicate, *, by_class: bool) -> Result:
+    """What a rule says at this floor, worked out once however many rules and tiers ask. ``by_class``: the answer
+    depends on the tier's class of subcontractors."""
+    key = ("rule", name, ctx.group if by_class else None)
+    known: Result | None = ctx.memo.found.get(key)
+    if known is None:
+        known = ctx.memo.found[key] = predicate(ctx, root(ctx.candidate.facts))
+    return known
+
+
+def asks_by_class(require: Any, rules: Mapping[str, tuple[Predicate, bool]]) -> bool:
+    """Whether a predicate looks at subcontractors, itself or through a rule it refers to."""
+    if isinstance(require, list):
+        return any(asks_by_class(part, rules) for part in require)
+    if not isinstance(require, dict):
+        return False
+    of = require.get("of") or ()
+    referred = rules.get(str(require.get("rule")), (None, False))[1]
+    return BY_CLASS in of or referred or any(asks_by_class(part, rules) for part in require.values())
 
 
 def option(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> Predicate:

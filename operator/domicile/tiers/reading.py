@@ -7,13 +7,13 @@ only attestation was revoked is Violated (Art. 17(11), 20(7)).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from domicile.model.facts import Candidate, Entities, EvidenceItem, Subject
 from domicile.model.evidence import EvidenceStatus
+from domicile.model.facts import Candidate, Entities, EvidenceItem, Subject
 from domicile.model.framework import EvidenceFloor, SubcontractorClass
 from domicile.model.places import Territory, normalise
 from domicile.model.schema import add_age
@@ -72,6 +72,14 @@ def root(subject: Subject) -> Scope:
     return Scope(subject, subject.doc)
 
 
+class Memo(NamedTuple):
+    """What was worked out once at one evidence floor: the worth of facts and of attestations, and larger results."""
+
+    standings: dict[tuple[int, str, int], Standing]
+    weighed: dict[tuple[int, int], Standing]
+    found: dict[tuple[Any, ...], Any]
+
+
 @dataclass(slots=True)
 class Context:
     """Everything one evaluation at one evidence floor may look at; collects when a verdict may change by time."""
@@ -85,8 +93,16 @@ class Context:
     candidate: Candidate
     boundaries: list[datetime] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
-    standings: dict[tuple[int, str, EvidenceClass], Standing] = field(default_factory=dict)
-    controls: dict[tuple[Any, ...], Any] = field(default_factory=dict)  # outcomes of the control test
+    group: int = 0  # differs where the class of subcontractors does
+    memos: dict[EvidenceFloor, Memo] = field(default_factory=dict)
+    memo: Memo = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.memo = self.memos.setdefault(self.floor, Memo({}, {}, {}))
+
+    def at_floor(self, floor: EvidenceFloor) -> Context:
+        """The same questions asked at another evidence floor."""
+        return replace(self, floor=floor)
 
     def entity(self, name: str) -> Subject | None:
         """The LegalEntity of that name; remembers that the verdict depends on it, also where it does not exist."""
@@ -123,10 +139,10 @@ def show(value: Any) -> str:
 def standing(ctx: Context, subject: Subject, template: str, *, at_least: EvidenceClass | None = None) -> Standing:
     """What the evidence for the fact at ``template`` is worth at this floor, at this instant."""
     needed = at_least or ctx.floor.at_least
-    key = (id(subject), template, needed)
-    known = ctx.standings.get(key)
+    key = (id(subject), template, id(needed))  # members of an enumeration hash slowly
+    known = ctx.memo.standings.get(key)
     if known is None:
-        known = ctx.standings[key] = _standing(ctx, subject, template, needed)
+        known = ctx.memo.standings[key] = _standing(ctx, subject, template, needed)
     return known
 
 
@@ -157,6 +173,14 @@ def _standing(ctx: Context, subject: Subject, template: str, needed: EvidenceCla
 
 
 def _weigh(ctx: Context, entry: EvidenceItem, needed: EvidenceClass) -> Standing:
+    key = (id(entry), id(needed))
+    known = ctx.memo.weighed.get(key)
+    if known is None:
+        known = ctx.memo.weighed[key] = _weigh_anew(ctx, entry, needed)
+    return known
+
+
+def _weigh_anew(ctx: Context, entry: EvidenceItem, needed: EvidenceClass) -> Standing:
     reviewed = entry.reviewed if ctx.passed(entry.reviewed) else entry.issued  # a review to come is none yet
     by = f"{entry.strength.value} by {entry.issuer}, reviewed {reviewed:%Y-%m-%d}"
 
@@ -188,7 +212,21 @@ def due(reviewed: datetime, age: str) -> datetime:
 
 def read(ctx: Context, scope: Scope, path: Path) -> Iterator[Reading]:
     """Every value under ``path``; one Reading without a value where something on the way is not stated."""
-    yield from _follow(ctx, scope.subject, scope.value, path, 0, scope.prefix, scope.template)
+    if path.single:
+        return iter((_single(ctx, scope, path),))
+    return _follow(ctx, scope.subject, scope.value, path, 0, scope.prefix, scope.template)
+
+
+def _single(ctx: Context, scope: Scope, path: Path) -> Reading:
+    """The one value under a path without lists and references, as ``_follow`` would find it."""
+    value, depth = scope.value, 0
+    while value is not None and depth < len(path.steps):
+        value = value.get(path.steps[depth].name) if isinstance(value, dict) else None
+        depth += 1
+    name = path.text if depth == len(path.steps) else ".".join(s.name for s in path.steps[:depth])
+    text = f"{scope.prefix}.{name}" if scope.prefix else name
+    template = f"{scope.template}.{name}" if scope.template else name
+    return _reading(ctx, scope.subject, text, template, value)
 
 
 def _follow(
@@ -198,7 +236,7 @@ def _follow(
         yield _reading(ctx, subject, text, template, value)
         return
     step = path.steps[index]
-    here = value.get(step.name) if isinstance(value, Mapping) else None
+    here = value.get(step.name) if isinstance(value, dict) else None
     text = f"{text}.{step.name}" if text else step.name
     template = f"{template}.{step.name}" if template else step.name
     if here is None:

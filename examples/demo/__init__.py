@@ -1,0 +1,1 @@
+"""The whole of Domicile on one machine: `make demo`."""
