@@ -10,10 +10,13 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
+PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11)
 BIN := .venv/bin
 # Its name holds the folder's: an environment does not survive a move.
-INSTALLED := .venv/installed-$(shell pwd | cksum | cut -d' ' -f1)
+PLACE := $(shell pwd | cksum | cut -d' ' -f1)
+LOCKED := .venv/locked-$(PLACE)
+INSTALLED := .venv/installed-$(PLACE)
+PIP := $(BIN)/python -m pip install --quiet --no-deps --no-compile
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is:"
@@ -46,19 +49,22 @@ setup: $(INSTALLED) ## only the virtual environment
 binaries: setup ## only the Kubernetes binaries; the first time on a machine this takes about 6 minutes
 	@$(BIN)/devcluster build >/dev/null
 
-$(INSTALLED): requirements.lock pyproject.toml devcluster/pyproject.toml
+$(LOCKED): requirements.lock
 	@set -e; began=$$(date +%s); \
 	for name in $(PYTHONS); do \
 	  python=$$($$name -c 'import sys; sys.version_info < (3, 11) or print(sys._base_executable)' 2>/dev/null) || continue; \
 	  [ -z "$$python" ] || break; \
 	done; \
-	[ -n "$$python" ] || { echo "make: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python" >&2; exit 1; }; \
-	echo "setting up .venv with the locked packages (first time: about a minute)"; \
+	[ -n "$$python" ] || { echo "No Python 3.11 or newer found; name one: make PYTHON=/path/to/python" >&2; exit 1; }; \
+	echo "Setting up .venv with the locked packages; the first time this takes about a minute."; \
 	"$$python" -m venv --clear .venv || \
-	  { echo "make: $$python lacks venv; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --only-binary :all: -r requirements.lock; \
-	$(BIN)/python -m pip install --quiet --no-deps --no-index --no-build-isolation -e . -e devcluster; \
-	touch $@; echo ".venv is ready after $$(($$(date +%s) - began)) s"
+	  { echo "$$python lacks venv; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
+	$(PIP) --require-hashes --only-binary :all: -r requirements.lock; \
+	touch $@; echo ".venv is ready after $$(($$(date +%s) - began)) s."
+
+$(INSTALLED): $(LOCKED) pyproject.toml devcluster/pyproject.toml
+	@$(PIP) --no-index --no-build-isolation -e . -e devcluster
+	@touch $@
 
 lock: ## choose the newest versions that pyproject.toml allows and write requirements.lock
 	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \

@@ -16,7 +16,6 @@ from pathlib import Path
 from devcluster import DevclusterError, Plane, standing
 from devcluster.binaries import ensure
 from devcluster.progress import paint
-
 from examples.demo import stage as staging
 from examples.demo.expect import wait_for_all
 from examples.demo.screen import Screen
@@ -102,7 +101,7 @@ def show_tables(stage: Stage, screen: Screen) -> None:
 def explain_refusal(stage: Stage, screen: Screen) -> None:
     """Why one workload runs nowhere. The answer "not placeable" is exit code 1."""
     screen.heading("$ kubectl domicile explain infd/triage -n health")
-    command = [PROGRAM, "explain", "infd/triage", "-n", "health", "--kubeconfig", stage.hub.kubeconfig]
+    command = [str(PROGRAM), "explain", "infd/triage", "-n", "health", "--kubeconfig", str(stage.hub.kubeconfig)]
     code = subprocess.run(command, check=False).returncode
     if code != 1:
         raise DemoError(f"explain infd/triage: exit code {code}, not 1 (not placeable)")

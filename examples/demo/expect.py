@@ -6,7 +6,6 @@ import time
 from typing import Any, NamedTuple
 
 from devcluster.progress import Progress
-
 from examples.demo.stage import POOLS, DemoError, Operator, Stage
 
 WORKLOAD_LABEL = "domicile.dev/infd"
@@ -79,11 +78,8 @@ def _running_pods(stage: Stage) -> dict[tuple[str, str], list[Place]]:
     """By workload, the place of every pod; a pod that does not run has no pool."""
     found: dict[tuple[str, str], list[Place]] = {}
     for plane in stage.planes:
-        pods = stage.read(plane, "pods", "-A", "-l", WORKLOAD_LABEL)
-        pools = {
-            n["metadata"]["name"]: _pool(plane, n["spec"].get("providerID", "")) for n in stage.read(plane, "nodes")
-        }
-        for pod in pods:
+        pools = {node["metadata"]["name"]: _pool(plane, node) for node in stage.read(plane, "nodes")}
+        for pod in stage.read(plane, "pods", "-A", "-l", WORKLOAD_LABEL):
             key = (pod["metadata"]["namespace"], pod["metadata"]["labels"][WORKLOAD_LABEL])
             runs = pod["status"].get("phase") == "Running"
             found.setdefault(key, []).append((plane, pools.get(pod["spec"].get("nodeName"), "") if runs else ""))
@@ -92,15 +88,15 @@ def _running_pods(stage: Stage) -> dict[tuple[str, str], list[Place]]:
 
 def _pod_problems(expected: Expected, places: list[Place]) -> list[str]:
     name = f"{expected.namespace}/{expected.name}"
-    found = [
-        f"a pod of {name} is on {plane}/{pool or '?'}" for plane, pool in places if (plane, pool) not in expected.places
-    ]
+    wrong = [place for place in places if place not in expected.places]
+    found = [f"a pod of {name} is on {plane}/{pool or 'no node yet'}" for plane, pool in wrong]
     if len(places) != expected.pods:
         found.append(f"{name} has {len(places)} pods, not {expected.pods}")
     return found
 
 
-def _pool(plane: str, provider_id: str) -> str:
+def _pool(plane: str, node: dict[str, Any]) -> str:
+    provider_id: str = node["spec"].get("providerID", "")
     return next((p.name for p in POOLS if p.plane == plane and provider_id.startswith(p.prefix)), "")
 
 

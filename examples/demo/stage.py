@@ -133,7 +133,7 @@ class Operator:
 def operator(hub: Plane, *, keep: bool) -> Iterator[Operator]:
     """The operator on this hub, for the length of the block; with `keep` it stays if the block ends well."""
     log = paths.make_home() / "demo-operator.log"
-    command = [PROGRAM, "run", "--kubeconfig", hub.kubeconfig, "--http-port", str(free_port())]
+    command = [str(PROGRAM), "run", "--kubeconfig", str(hub.kubeconfig), "--http-port", str(free_port())]
     with log.open("wb") as output:
         # Its own session: a Ctrl-C in the terminal is the demo's to handle.
         process = subprocess.Popen(

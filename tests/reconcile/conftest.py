@@ -30,7 +30,7 @@ def stage(
 
 @pytest.fixture
 def space(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Space]:
-    """A namespace of the scenario's own; its workloads are deleted and gone from the hub when it ends."""
+    """A namespace of the scenario's own. When it ends its workloads are gone from the hub, and all pools with them."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:50].strip("-")
     stage.namespace(name)
     space = Space(stage.hub, name)
@@ -38,6 +38,8 @@ def space(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Space]:
     stage.hub.request("DELETE", space.path())
     for found in stage.hub.items(space.path()):
         space.gone(found["metadata"]["name"])
+    stage.one.clear()
+    stage.two.clear()
     stage.hub.delete(f"/api/v1/namespaces/{name}")
 
 

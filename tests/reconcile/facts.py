@@ -105,7 +105,7 @@ def workload(name: str, *, product: str = "", tier: int | None = 3, gpus: int = 
     """An InferenceDeployment that asks for ``gpus`` of ``product`` per pod."""
     annotations = {} if tier is None else {"domicile.dev/sovereignty-tier": str(tier)}
     base: Json = {
-        "model": {"name": "m", "source": "pvc://weights"},
+        "model": {"name": "m", "source": "file:///weights"},
         "runtime": {"name": "vLLM", "image": image("a")},
         "replicas": 1,
         "resources": {"cpu": "1", "memory": "1Gi"},

@@ -204,12 +204,13 @@ class Cluster:
         for number in range(first, first + count):
             self.member.create("/api/v1/nodes", node(f"{pool}-{number}", pool=pool, gpus=gpus, **labels))
 
-    def drop_pool(self, name: str) -> None:
-        self.pools = [p for p in self.pools if p["name"] != name]
-        self.state()
+    def clear(self) -> None:
+        """As before any scenario: no pools, no nodes, no changed facts."""
+        if self.pools or self.patch:
+            self.pools, self.patch = [], {}
+            self.state()
         for found in self.member.items("/api/v1/nodes"):
-            if found["metadata"]["name"].startswith(name + "-"):
-                self.member.delete(f"/api/v1/nodes/{found['metadata']['name']}")
+            self.member.delete(f"/api/v1/nodes/{found['metadata']['name']}")
 
     def deployment(self, space: Space, name: str) -> Json | None:
         return self.member.get(f"/apis/apps/v1/namespaces/{space.name}/deployments/{name}")
@@ -299,11 +300,10 @@ class Stage:
             cluster.state()
 
     def tear_down(self) -> None:
+        for cluster in (self.one, self.two):
+            cluster.clear()
         for kind, name in self._stated:
             self.hub.delete(kind_path(kind, name))
-        for cluster in (self.one, self.two):
-            for found in cluster.member.items("/api/v1/nodes"):
-                cluster.member.delete(f"/api/v1/nodes/{found['metadata']['name']}")
 
     def reached(self) -> None:
         for cluster in (self.one, self.two):

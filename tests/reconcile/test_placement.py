@@ -11,15 +11,16 @@ import pytest
 from devcluster import DevclusterError, Plane
 from domicile.model.workload import TIER_ANNOTATION, TIER_FLOOR_LABEL
 from domicile.render.hardening import OWNED_ENVIRONMENT
-from tests.reconcile.facts import Json, day, fact_group, workload
+from tests.reconcile.facts import Json, day, workload
 from tests.reconcile.stage import ROOT, Refused, Space, Stage, condition, eventually, placements
+
+IN_SWITZERLAND = {"location": {"country": "CH", "source": "attested"}}
+IN_FRANCE = {"location": {"country": "FR", "source": "attested"}}
 
 
 def test_placed_on_a_pool_of_its_tier(stage: Stage, space: Space, product: str) -> None:
     stage.one.add_pool("right", product=product, nodes=2, gpus=4)
-    stage.two.add_pool(
-        "wrong", product=product, nodes=2, gpus=8, facts={"location": fact_group("location", country="CH")}
-    )
+    stage.two.add_pool("wrong", product=product, nodes=2, gpus=8, facts=IN_SWITZERLAND)
     egress = {"name": "mirror", "purpose": "weights", "cidr": "192.0.2.0/24", "ports": [443], "country": "DK"}
     space.apply(workload("assistant", product=product, replicas=3, gpus=2, egress=[egress]))
 
@@ -71,8 +72,7 @@ def _delivered_closed(stage: Stage, space: Space) -> None:
 
 def test_a_tier_that_nothing_satisfies(stage: Stage, space: Space, product: str) -> None:
     stage.one.add_pool("short", product=product, nodes=1, gpus=8)
-    swiss = {"location": fact_group("location", country="CH")}
-    stage.two.add_pool("swiss", product=product, nodes=1, gpus=8, facts=swiss)
+    stage.two.add_pool("swiss", product=product, nodes=1, gpus=8, facts=IN_SWITZERLAND)
     space.apply(workload("triage", product=product, tier=4))
 
     infd = space.says("triage", "Placed", "False", "NoEligibleCandidate")
@@ -132,8 +132,7 @@ def test_an_accelerator_that_no_eligible_pool_has(stage: Stage, space: Space, pr
 
 def test_wishes_only_narrow(stage: Stage, space: Space, product: str) -> None:
     stage.one.add_pool("danish", product=product, nodes=1, gpus=8)
-    french = {"location": {"country": "FR", "source": "attested"}}
-    stage.two.add_pool("french", product=product, nodes=1, gpus=8, facts=french)
+    stage.two.add_pool("french", product=product, nodes=1, gpus=8, facts=IN_FRANCE)
     space.apply(
         workload("in-france", product=product, sovereignty={"countries": ["FR"]}),
         workload("not-one", product=product, sovereignty={"excludeClusters": ["union-1"]}),
@@ -155,7 +154,7 @@ def test_where_a_pool_stands_is_followed(stage: Stage, space: Space, product: st
     stage.one.add_pool("moving", product=product, nodes=1, gpus=8)
     space.apply(workload("danish", product=product, sovereignty={"countries": ["DK"]}))
     space.serving("danish")
-    stage.one.change_pool("moving", facts={"location": {"country": "FR", "source": "attested"}})
+    stage.one.change_pool("moving", facts=IN_FRANCE)
     infd = space.says("danish", "Placed", "False", "NoEligibleCandidate")
     assert placements(infd) == [("union-1", "moving")]
 

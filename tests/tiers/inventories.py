@@ -54,9 +54,7 @@ class Inventory:
     def with_objects(self, change: Callable[[str, Any], Any]) -> Inventory:
         """The same with every entity and cluster changed."""
         kinds = ("LegalEntity/", "SovereignCluster/")
-        return replace(
-            self, objects={k: change(k, v) if k.startswith(kinds) else v for k, v in self.objects.items()}
-        )
+        return replace(self, objects={k: change(k, v) if k.startswith(kinds) else v for k, v in self.objects.items()})
 
 
 @cache

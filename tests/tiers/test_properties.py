@@ -29,7 +29,7 @@ baseline = next(i for i in inventories() if i.name.startswith("cada: 01 "))
 # fills in, the relation that does not exist, the notice that was not given, the coarser word for a place.
 SPEAKS_BY_ABSENCE = re.compile(
     r"""
-    spec\.evidence                                              # has a property of its own below
+    spec\.evidence(\..*)?                                       # has a property of its own below
     | spec\.(nodePools|connection|identity)\.\d+\.(facts|facility|burstsTo)   # the cluster's; the provider's own; none
     | spec\.nodePools\.\d+\.(facts|facility|burstsTo)\..*
     | spec\.(facts|nodePools\.\d+\.facts)\.location\.(subdivision|source)     # the country; declared
@@ -83,10 +83,10 @@ def test_taking_facts_away_never_satisfies_a_level(inventory: Inventory, data: s
 # Facts that no criterion of the four levels asks for where an audited conclusion on control is there.
 RECORDED_ONLY = re.compile(
     r"""
-    spec\.(legalName|kind|sme|ownership(\..*)?)
+    spec\.(legalName|kind|sme|ownership(\..*)?|personnel\.unionCitizensAvailable)
     | spec\.facts\.(keys\.custody|assurance\.recognition(\..*)?)
-    | spec\.facts\.(security(\..*)?|certificates\.0\.(level|validUntil))      # the certificate or, without it, these
-    | spec\.facts\.components\.0\.(supplierCountry|securityRelevant|sourceAudited|migrationPlan)   # free software
+    | spec\.facts\.security(\..*)?                       # the certificate is there
+    | spec\.facts\.components\.0\.(supplierCountry|licence|securityRelevant|sourceAudited|migrationPlan)  # harmless
     | spec\.facts\.components\.0\.effectiveControl\.(country|unionControlDocumented)   # either is enough
     | spec\.nodePools\.0\.accelerator(\..*)?
     """,

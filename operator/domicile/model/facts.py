@@ -106,17 +106,23 @@ class Candidate:
 
 def candidates_of(name: str, spec: SovereignClusterSpec) -> tuple[Candidate, ...]:
     """One candidate for each node pool; pool groups replace the cluster's whole group, with their own evidence."""
-    return tuple(_candidate(name, spec, pool) for pool in spec.node_pools)
-
-
-def _candidate(name: str, spec: SovereignClusterSpec, pool: NodePool) -> Candidate:
-    cluster_evidence = tuple(read_evidence(e) for e in spec.evidence or ())
-    pool_evidence = tuple(
-        read_evidence(e)
-        for e in spec.evidence or ()
-        if e.node_pools and (pool.name in e.node_pools or EVERY_POOL in e.node_pools)
+    shared = _Shared(
+        facts=spec.facts.plain() if spec.facts else {},
+        evidence=tuple((read_evidence(e), e.node_pools or []) for e in spec.evidence or ()),
     )
-    doc: dict[str, Any] = spec.facts.plain() if spec.facts else {}
+    return tuple(_candidate(name, spec, pool, shared) for pool in spec.node_pools)
+
+
+class _Shared(NamedTuple):
+    """What all pools of a cluster have in common, read once; nobody changes it."""
+
+    facts: Mapping[str, Any]
+    evidence: tuple[tuple[EvidenceItem, list[str]], ...]  # with the pools whose own groups it vouches for
+
+
+def _candidate(name: str, spec: SovereignClusterSpec, pool: NodePool, shared: _Shared) -> Candidate:
+    pool_evidence = tuple(item for item, pools in shared.evidence if pool.name in pools or EVERY_POOL in pools)
+    doc: dict[str, Any] = dict(shared.facts)
     own_groups: dict[str, Any] = pool.facts.plain() if pool.facts else {}
     stated = pool.plain()
     own_groups |= {group: stated[group] for group in PARTIES if group in stated}
@@ -131,7 +137,7 @@ def _candidate(name: str, spec: SovereignClusterSpec, pool: NodePool) -> Candida
         facts=Subject(
             label=f"SovereignCluster/{name}",
             doc=doc,
-            evidence=cluster_evidence,
+            evidence=tuple(item for item, _ in shared.evidence),
             own=dict.fromkeys(own_groups, pool_evidence),
             own_label=f"SovereignCluster/{name} pool {pool.name}",
         ),

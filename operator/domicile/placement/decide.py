@@ -271,12 +271,16 @@ def explain(request: Request, *, verdicts: Verdicts, field: Field) -> list[Expla
     """Every candidate, in the order of its name, with everything that speaks against it."""
     (_, outside), (_, excluded) = _own_refusals(request, verdicts)
     unwished = set(members(outside | excluded))
+    own: dict[tuple[str, str], tuple[RuleVerdict, ...]] = {}  # pools of one cluster mostly share it
     result = []
     for key, slot in sorted(verdicts.slots.items()):
         row = verdicts.rows[slot]
         assert row is not None
         if slot in unwished:
-            verdict, refusals = Verdict.VIOLATED, _refusals(request, row)
+            there = (key[0], row.candidate.country)
+            if there not in own:
+                own[there] = tuple(_own_verdicts(request, row))
+            verdict, refusals = Verdict.VIOLATED, (*own[there], *row.refusals(request.level))
         else:
             verdict, refusals = row.levels.get(request.level, Verdict.UNKNOWN), row.refusals(request.level)
         obstacle = "" if refusals else _obstacle(request, key, field)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -90,8 +90,16 @@ class Verdicts:
     ) -> list[Key]:
         """Evaluate new and changed candidates and drop those gone. Returns the keys whose verdict changed."""
         changed = [key for key in gone if self._drop(key)]
+        kin: list[Row] = []  # rows of one cluster that differ in more than the name of their pool
         for candidate in present:
-            if self._put(candidate, entities, at):
+            if kin and kin[0].candidate.cluster != candidate.cluster:
+                kin = []
+            row = next((_renamed(row, candidate) for row in kin if _alike(row.candidate, candidate)), None)
+            if row is None:
+                evaluation = evaluate(self.framework, candidate, entities=entities, at=at, options=self.options)
+                row = _reduce(candidate, evaluation, self.options)
+                kin.append(row)
+            if self._put(row):
                 changed.append((candidate.cluster, candidate.pool))
         self.generation += bool(changed)
         return changed
@@ -120,10 +128,8 @@ class Verdicts:
         rows = [row for slot in sorted(slots) if (row := self.rows[slot]) is not None]
         return self.update(present=[row.candidate for row in rows], gone=(), entities=entities, at=at)
 
-    def _put(self, candidate: Candidate, entities: Entities, at: datetime) -> bool:
-        evaluation = evaluate(self.framework, candidate, entities=entities, at=at, options=self.options)
-        row = _reduce(candidate, evaluation, self.options)
-        key = (candidate.cluster, candidate.pool)
+    def _put(self, row: Row) -> bool:
+        key = (row.candidate.cluster, row.candidate.pool)
         slot = self.slots.get(key)
         before = None if slot is None else self.rows[slot]
         if slot is None:
@@ -193,6 +199,24 @@ def _reduce(candidate: Candidate, evaluation: Evaluation, options: Options) -> R
         until=evaluation.until,
         touched=evaluation.touched,
     )
+
+
+def _alike(one: Candidate, other: Candidate) -> bool:
+    """Whether two pools of a cluster differ in nothing but their names, so that every rule says the same of both."""
+    a, b = one.facts, other.facts
+    return (one.providers, a.doc, a.own, a.evidence) == (other.providers, b.doc, b.own, b.evidence)
+
+
+def _renamed(row: Row, candidate: Candidate) -> Row:
+    """The row of a pool that differs from this one's in nothing but its name."""
+    before, after = row.candidate.facts.own_label, candidate.facts.own_label
+    failed = tuple(
+        rule._replace(findings=tuple(f._replace(subject=after) if f.subject == before else f for f in rule.findings))
+        if any(f.subject == before for f in rule.findings)
+        else rule
+        for rule in row.failed
+    )
+    return replace(row, candidate=candidate, failed=failed)
 
 
 def members(bits: int) -> Iterable[int]:

@@ -136,7 +136,9 @@ def _control(framework: Framework | None, provider: str, rows: list[Row | None])
     if framework is None or framework.spec.control_rule is None or not any(rows):
         return ""
     rules = [r for row in rows if row for r in row.failed if r.rule == framework.spec.control_rule]
-    verdicts = {f.verdict for r in rules for f in r.findings if f.subject == f"LegalEntity/{provider}"}
+    # A finding about the cluster itself: already who its parties are is not proven.
+    told = (f"LegalEntity/{provider}", "SovereignCluster/")
+    verdicts = {f.verdict for r in rules for f in r.findings if f.subject.startswith(told)}
     if Verdict.VIOLATED in verdicts:
         return "ThirdCountry"
     return "Unknown" if Verdict.UNKNOWN in verdicts else "Union"

@@ -134,6 +134,8 @@ def _check_outline(spec: SovereigntyFrameworkSpec, problems: list[str]) -> None:
             problems.append(f"{where}: objective {rule.objective!r} is not defined in spec.objectives")
         if not rule.mandatory and (rule.objective is None or rule.verdict is not RuleKind.CRITERIA):
             problems.append(f"{where}: a rule that is not mandatory needs an objective to count for")
+    for unasked in sorted(objectives - {r.objective for r in spec.rules if r.objective is not None}):
+        problems.append(f"spec.objectives ({unasked}): no rule counts for it; add one or remove the objective")
     for scheme in spec.schemes:
         if scheme.level is not None and scheme.level not in spec.certificate_levels:
             problems.append(f"spec.schemes ({scheme.name}): level {scheme.level!r} is not in spec.certificateLevels")

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from domicile.model.entity import SpecialRight
 from domicile.model.framework import EvidenceFloor, Route, Scheme
 from domicile.model.places import Territory, normalise
 from domicile.model.schema import read_instant
@@ -47,7 +48,7 @@ class Vocabulary:
 
     def territory(self, name: Any) -> Territory:
         """The territory of that name. Raises PredicateError listing the known ones."""
-        if name not in self.territories:
+        if not isinstance(name, str) or name not in self.territories:
             raise PredicateError(f"territory {name!r} is not defined; known: {', '.join(sorted(self.territories))}")
         return self.territories[name]
 
@@ -221,12 +222,12 @@ def one_of(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> Predic
 
 def _threshold(verb: str) -> Callable[[dict[str, Any], Vocabulary, Shape], Predicate]:
     def compile_it(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> Predicate:
-        limit = spec[verb]
-        if not isinstance(limit, int | float) or isinstance(limit, bool):
-            raise PredicateError(f"{verb}: a number is needed, not {limit!r}")
+        limit = _number(verb, spec[verb])
 
         def judge(ctx: Context, value: Any) -> tuple[Verdict, str]:
             number = len(value) if isinstance(value, list) else value
+            if not isinstance(number, int | float) or isinstance(number, bool):
+                return U, f"{show(value)}, no number"
             enough = number >= limit if verb == "atLeast" else number <= limit
             return (S if enough else V), f"{number:g}" if not isinstance(value, list) else f"{number} stated"
 
@@ -245,7 +246,10 @@ def age_at_most(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> P
         raise PredicateError(f"ageAtMost: {error}") from error
 
     def judge(ctx: Context, value: Any) -> tuple[Verdict, str]:
-        moment = read_instant(value)
+        try:
+            moment = read_instant(value)
+        except (TypeError, ValueError):
+            return U, f"{show(value)}, no date"
         if not ctx.passed(moment):
             return U, f"{value}, in the future"
         return (V if ctx.passed(due(moment, age)) else S), str(value)
@@ -269,7 +273,7 @@ def stated(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> Predic
 
 def each(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> Predicate:
     """``each: components, where: P, require: Q``: every item for which P may hold satisfies Q."""
-    path, inner = compile_path(spec["each"] + "[]", shape)
+    path, inner = compile_path(f"{spec['each']}[]", shape)
     require = compile_predicate(spec.get("require"), vocabulary, inner)
     where = compile_predicate(spec["where"], vocabulary, inner) if "where" in spec else None
 
@@ -309,9 +313,15 @@ def _control_test(spec: dict[str, Any], vocabulary: Vocabulary) -> ControlTest:
     return ControlTest(
         outside=vocabulary.territory(spec.get("outside")),
         natural_persons=Verdict(persons),
-        disclosure=float(spec.get("disclosure", 5)),
-        coverage=float(spec.get("coverage", 95)),
+        disclosure=_number("disclosure", spec.get("disclosure", 5)),
+        coverage=_number("coverage", spec.get("coverage", 95)),
     )
+
+
+def _number(name: str, value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise PredicateError(f"{name}: a number is needed, not {value!r}")
+    return float(value)
 
 
 CONTROL_PARAMETERS = {"outside", "naturalPersons", "disclosure", "coverage"}
@@ -358,7 +368,7 @@ def foreign_law(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> P
     from outside, independent sources show that its law does not demand this."""
     _entity_only("foreignLaw", shape)
     test = _control_test(spec, vocabulary)
-    duty, sources = str(spec["foreignLaw"]), int(spec.get("sources", 1))
+    duty, sources = str(spec["foreignLaw"]), int(_number("sources", spec.get("sources", 1)))
     compile_path(f"foreignLaws[].{duty}", ENTITY)
     wanted = f"no {duty} duty, on {sources} independent source or more"
 
@@ -400,6 +410,11 @@ def holdings(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> Pred
     unknown = set(limits) - {"eachAtMost", "togetherAtMost", "withoutRights"} if isinstance(limits, dict) else {"?"}
     if unknown:
         raise PredicateError("holdings: an object with eachAtMost, togetherAtMost and withoutRights is needed")
+    for key in {"eachAtMost", "togetherAtMost"} & set(limits):
+        _number(f"holdings.{key}", limits[key])
+    rights = limits.get("withoutRights", [])
+    if not isinstance(rights, list) or set(map(str, rights)) - {r.value for r in SpecialRight}:
+        raise PredicateError(f"holdings.withoutRights: a list of {', '.join(SpecialRight)} is needed, not {rights!r}")
     path = compile_path("ownership", ENTITY)[0]
     wanted = f"holders outside {test.outside.name} " + ", ".join(f"{k} {show(v)}" for k, v in limits.items())
 
@@ -555,7 +570,7 @@ def negation(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> Pred
 def reference(spec: dict[str, Any], vocabulary: Vocabulary, shape: Shape) -> Predicate:
     """``rule: L1.b, waivers: ignored``: another rule, asked at this rule's tier and evidence floor."""
     name = spec["rule"]
-    if name not in vocabulary.rules:
+    if not isinstance(name, str) or name not in vocabulary.rules:
         raise PredicateError(f"rule: {name!r} is not defined before this rule")
     if spec.get("waivers", "ignored") != "ignored":
         raise PredicateError("waivers: write ignored or leave it out; a reference never takes a waiver over")
