@@ -39,6 +39,7 @@ lint: setup ## ruff, mypy, import contracts
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m pip check  # whether requirements.lock holds what pyproject.toml asks for
 
 format: setup ## let ruff order imports and format
 	$(BIN)/ruff check --select I --fix
@@ -66,9 +67,9 @@ $(INSTALLED): $(LOCKED) pyproject.toml devcluster/pyproject.toml
 	@$(PIP) --no-index --no-build-isolation -e . -e devcluster
 	@touch $@
 
-lock: ## choose the newest versions that pyproject.toml allows and write requirements.lock
+lock: setup ## choose the newest versions that pyproject.toml allows and write requirements.lock
 	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
-	python3.11 -m venv "$$folder"; \
+	$(BIN)/python -m venv "$$folder"; \
 	"$$folder/bin/pip" install --quiet 'pip-tools>=7.5,<8'; \
 	CUSTOM_COMPILE_COMMAND="make lock" "$$folder/bin/pip-compile" --quiet --upgrade --extra dev --generate-hashes \
 	  --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \

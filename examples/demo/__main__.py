@@ -6,12 +6,12 @@ Exit code: 0 if every workload is where it must be, 1 if not or if something did
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from shlex import quote
 
 from devcluster import DevclusterError, Plane, standing
 from devcluster.binaries import ensure
@@ -34,7 +34,6 @@ def demo(*, keep: bool) -> None:
         raise DemoError(f"already running: {', '.join(left)}; stop with: make demo-stop")
     ensure()  # before the first step's clock runs: on a new machine this is a build of minutes
     with ExitStack() as cleaning:
-        cleaning.callback(ignore_interrupts)
         with screen.step(f"control planes {HUB}, {' and '.join(MEMBERS)}"):
             stage = cleaning.enter_context(staging.stage(keep=keep))
         with screen.step("CRDs, rule pack cada, nodes of five pools"):
@@ -42,10 +41,10 @@ def demo(*, keep: bool) -> None:
         with screen.step("operator started"):
             operator = cleaning.enter_context(staging.operator(stage.hub, keep=keep))
         play(stage, operator, screen)
-        if keep:
-            explain_keeping(screen)
-        cleaning.callback(ignore_interrupts)
+        staging.ignore_interrupts()
     screen.done("every pod is where its tier allows it")
+    if keep:
+        explain_keeping(screen)
 
 
 def play(stage: Stage, operator: Operator, screen: Screen) -> None:
@@ -111,23 +110,17 @@ def explain_keeping(screen: Screen) -> None:
     """How to look around in what stays, and how to end it."""
     screen.heading("Left running. The hub:")
     screen.show(standing.environment(HUB))
-    screen.show(f'export PATH={PROGRAM.parent}:"$PATH"    # kubectl domicile')
+    screen.show(f'export PATH={quote(str(PROGRAM.parent))}:"$PATH"    # kubectl domicile')
     screen.heading("The members:")
     for name in MEMBERS:
-        screen.show(f'eval "$({PROGRAM.with_name("devcluster")} env {name})"')
+        screen.show(f'eval "$({quote(str(PROGRAM.with_name("devcluster")))} env {name})"')
     screen.heading("To stop everything:")
-    screen.show(f"make -C {EXAMPLES.parent} demo-stop")
-
-
-def ignore_interrupts() -> None:
-    """From here on things end; a second Ctrl-C must not leave half of them."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    screen.show(f"make -C {quote(str(EXAMPLES.parent))} demo-stop")
 
 
 def main() -> int:
     """Play or, told so, stop what an earlier play left."""
-    staging.interruptible()
+    staging.prepare_process()
     try:
         if sys.argv[1:] == ["stop"]:
             staging.stop()

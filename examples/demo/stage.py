@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import json
 import os
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import devcluster
 from devcluster import Plane, identity, paths, standing
@@ -25,6 +26,8 @@ PROGRAM = Path(sys.executable).with_name("domicile")
 SYSTEM_NAMESPACE = "domicile-system"
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
+PR_SET_PDEATHSIG = 1
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Pool(NamedTuple):
@@ -52,7 +55,7 @@ class DemoError(Exception):
 
 @dataclass(frozen=True)
 class Stage:
-    """The planes by name, and the operator once it is started."""
+    """The planes by name."""
 
     planes: dict[str, Plane]
 
@@ -134,10 +137,19 @@ def operator(hub: Plane, *, keep: bool) -> Iterator[Operator]:
     """The operator on this hub, for the length of the block; with `keep` it stays if the block ends well."""
     log = paths.make_home() / "demo-operator.log"
     command = [str(PROGRAM), "run", "--kubeconfig", str(hub.kubeconfig), "--http-port", str(free_port())]
+    libc = ctypes.CDLL(None)
+
+    def end_with_the_demo() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
     with log.open("wb") as output:
-        # Its own session: a Ctrl-C in the terminal is the demo's to handle.
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # a Ctrl-C in the terminal is the demo's to handle
+            preexec_fn=None if keep else end_with_the_demo,
         )
     running = Operator(process, log)
     try:
@@ -183,8 +195,22 @@ def stop() -> None:
         standing.down(left)
 
 
-def interruptible() -> None:
-    """A terminated demo, or one whose terminal is gone, cleans up like an interrupted one."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    os.environ.pop("KUBECONFIG", None)  # the demo touches no cluster but its own
+# -- the surroundings --------------------------------------------------------------------------------------------
+
+
+def prepare_process() -> None:
+    """However the demo is told to end, it cleans up once; and it touches no cluster but its own."""
+    for number in ENDING:
+        signal.signal(number, _interrupt)
+    os.environ.pop("KUBECONFIG", None)
+
+
+def ignore_interrupts() -> None:
+    """From here on things end; a second Ctrl-C must not leave half of them."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    ignore_interrupts()
+    raise KeyboardInterrupt

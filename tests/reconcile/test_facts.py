@@ -139,3 +139,13 @@ def test_a_cluster_whose_facts_are_withdrawn(stage: Stage, space: Space, product
     stage.one.pools = pools
     stage.one.state()
     space.serving("orphan")
+
+
+def test_a_cluster_that_is_no_longer_stated(stage: Stage, space: Space, product: str) -> None:
+    """Its nodes lose the labels, so that nothing is scheduled there on facts nobody states any more."""
+    stage.one.add_pool("given-up", product=product, nodes=2, gpus=8)
+    eventually(lambda: stage.one.labels("given-up-1") == {"pool": "given-up"} | LEVELS, "labels")
+    stage.drop("SovereignCluster", "union-1")
+    eventually(lambda: stage.one.labels("given-up-0") == stage.one.labels("given-up-1") == {}, "labels withdrawn")
+    stage.one.state()
+    eventually(lambda: stage.one.labels("given-up-1") == {"pool": "given-up"} | LEVELS, "labels again")

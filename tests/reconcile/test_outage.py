@@ -33,8 +33,8 @@ def test_a_member_that_is_cut_off(stage: Stage, space: Space, product: str) -> N
         assert condition(infd, "Compliant")["status"] == "True", "the law did not change"
         assert placements(infd) == [("union-1", "far")], "and it is not started a second time elsewhere"
 
-        infd = space.says("leaves", "Ready", "False", "WithdrawalBlocked", seconds=NOTICED)
-        assert "union-1 cannot be reached" in condition(infd, "Stalled")["message"]
+        space.says("leaves", "Ready", "False", "WithdrawalBlocked", seconds=NOTICED)
+        eventually(lambda: "union-1 cannot be reached" in condition(space.read("leaves"), "Stalled")["message"], "why")
 
         space.apply(workload("new", product=product))
         infd = space.says("new", "Placed", "False", "CandidatesUnreachable")

@@ -33,6 +33,7 @@ class Inventory:
 
     name: str
     objects: Mapping[str, Any]
+    framework: str  # its text
     cluster: str
     pool: str
     at: datetime
@@ -48,13 +49,12 @@ class Inventory:
         spec = read_spec(self.objects[f"SovereignCluster/{self.cluster}"])
         assert isinstance(spec, SovereignClusterSpec)
         candidate = next(c for c in candidates_of(self.cluster, spec) if c.pool == self.pool)
-        framework = compiled(json.dumps(self.objects["SovereigntyFramework/cada"]))
+        framework = compiled(self.framework)
         return evaluate(framework, candidate, entities=self.entities, at=at or self.at, options=self.options)
 
     def with_objects(self, change: Callable[[str, Any], Any]) -> Inventory:
         """The same with every entity and cluster changed."""
-        kinds = ("LegalEntity/", "SovereignCluster/")
-        return replace(self, objects={k: change(k, v) if k.startswith(kinds) else v for k, v in self.objects.items()})
+        return replace(self, objects={k: change(k, v) for k, v in self.objects.items()})
 
 
 @cache
@@ -102,7 +102,8 @@ def _inventory(file: Path, scenario: ScenarioFile, case: Case, base: Mapping[str
         waivers=frozenset(case.options.waivers),
     )
     at = read_instant(case.at or scenario.at)
-    return Inventory(f"{file.stem}: {case.name}", objects, subject.cluster, subject.node_pool, at, options)
+    framework = json.dumps(objects.pop("SovereigntyFramework/cada"))
+    return Inventory(f"{file.stem}: {case.name}", objects, framework, subject.cluster, subject.node_pool, at, options)
 
 
 def paths_of(value: Any, prefix: Key = ()) -> Iterator[Key]:

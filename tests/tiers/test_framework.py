@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -207,7 +207,7 @@ def test_a_predicate_compiles_or_is_refused_in_words(verb: str, value: object, m
             assert str(error)
 
 
-SIMPLE = {
+SIMPLE: dict[str, Callable[[str], dict[str, Any]]] = {
     "isTrue": lambda path: {"isTrue": [path]},
     "within": lambda path: {"within": "Nordic", "facts": [path]},
     "oneOf": lambda path: {"oneOf": ["x", 1], "facts": [path]},

@@ -35,7 +35,7 @@ def canonical(value: Any) -> bytes:
 
 
 def parse(data: bytes) -> Any:
-    """The value of one JSON text, such that `canonical(parse(b)) == b` for canonical `b` only. Raises `NotCanonical`."""
+    """The value of one JSON text; `canonical(parse(b)) == b` for canonical `b` only. Raises `NotCanonical`."""
     try:
         return _decode(data.decode())
     except RecursionError:

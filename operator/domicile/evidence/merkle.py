@@ -90,9 +90,9 @@ def consistency_proof(leaves: Sequence[bytes], *, old_size: int) -> tuple[bytes,
         raise ValueError(f"no tree of {old_size} leaves to be extended to {len(leaves)}")
     path: list[bytes] = []
     low, high, whole = 0, len(leaves), True  # whole: the old tree's root at this place is the one the verifier holds
-    while low + (old := old_size - low) < high:
+    while old_size < high:
         middle = low + _split(high - low)
-        if old <= middle - low:
+        if old_size <= middle:
             path.append(root(leaves[middle:high]))
             high = middle
         else:
@@ -103,9 +103,7 @@ def consistency_proof(leaves: Sequence[bytes], *, old_size: int) -> tuple[bytes,
     return tuple(reversed(path))
 
 
-def verify_inclusion(
-    proof: Sequence[bytes], *, leaf: bytes, index: int, size: int, expected_root: bytes
-) -> None:
+def verify_inclusion(proof: Sequence[bytes], *, leaf: bytes, index: int, size: int, expected_root: bytes) -> None:
     """Check that `leaf` (a leaf hash) is number `index` of the tree of `size` leaves. Raises `ProofInvalid`."""
     if not 0 <= index < size:
         raise ProofInvalid(f"there is no leaf {index} in a tree of {size}")

@@ -51,8 +51,8 @@ def parties_of(ctx: Context, name: str) -> tuple[Party, ...]:
         }
         unique: dict[str, Party] = {}
         for party in finders[name](ctx):
-            key = party.label if isinstance(party, Subject) else party.subject + party.fact + party.found
-            unique.setdefault(key, party)
+            same = party.label if isinstance(party, Subject) else party.subject + party.fact + party.found
+            unique.setdefault(same, party)
         known = ctx.memo.found[key] = tuple(unique.values())
     return known
 
