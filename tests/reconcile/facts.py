@@ -88,10 +88,10 @@ def pool(name: str, *, provider: str, product: str, **more: Any) -> Json:
     }
 
 
-def node(name: str, *, pool: str, gpus: int, **labels: str) -> Json:
+def node(name: str, *, pool: str, gpus: int, labels: Json | None = None) -> Json:
     """A node that KWOK keeps ready."""
     size = {"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
-    metadata = {"name": name, "labels": labels, "annotations": {"kwok.x-k8s.io/node": "fake"}}
+    metadata = {"name": name, "labels": labels or {}, "annotations": {"kwok.x-k8s.io/node": "fake"}}
     return {
         "apiVersion": "v1",
         "kind": "Node",

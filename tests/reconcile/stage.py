@@ -200,9 +200,9 @@ class Cluster:
         self.pools = [merged(p, patch) if p["name"] == name else p for p in self.pools]
         self.state()
 
-    def add_nodes(self, pool: str, *, count: int, gpus: int, first: int = 0, **labels: str) -> None:
+    def add_nodes(self, pool: str, *, count: int, gpus: int, first: int = 0, labels: Json | None = None) -> None:
         for number in range(first, first + count):
-            self.member.create("/api/v1/nodes", node(f"{pool}-{number}", pool=pool, gpus=gpus, **labels))
+            self.member.create("/api/v1/nodes", node(f"{pool}-{number}", pool=pool, gpus=gpus, labels=labels))
 
     def clear(self) -> None:
         """As before any scenario: no pools, no nodes, no changed facts."""
@@ -293,7 +293,11 @@ class Stage:
     def set_up(self) -> None:
         self.namespace(SYSTEM)
         self.plane.kubectl("apply", "--server-side", "-f", str(ROOT / "operator/domicile/frameworks/cada.yaml"))
-        self._stated |= {("SovereigntyFramework", "cada"), ("SovereignCluster", "union-1"), ("SovereignCluster", "union-2")}
+        self._stated |= {
+            ("SovereigntyFramework", "cada"),
+            ("SovereignCluster", "union-1"),
+            ("SovereignCluster", "union-2"),
+        }
         self.entity("nordlys")
         for cluster, member in zip((self.one, self.two), self.members, strict=True):
             self.secret(cluster.name, member.kubeconfig.read_text())

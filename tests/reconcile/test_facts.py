@@ -13,7 +13,7 @@ def test_labels_say_what_is_proven(stage: Stage, space: Space, product: str) -> 
     stage.entity("hired", **foreign_control())
     stage.one.add_pool("own", product=product, nodes=1, gpus=1)
     stage.one.add_pool("hired", product=product, nodes=1, gpus=1, provider="hired")
-    stage.one.add_nodes("nobody", count=1, gpus=1, **{f"{PREFIX}/level-4": "true"})
+    stage.one.add_nodes("nobody", count=1, gpus=1, labels={f"{PREFIX}/level-4": "true"})
     eventually(lambda: stage.one.labels("own-0") == {"pool": "own"} | LEVELS, "all levels that are proven")
     eventually(lambda: stage.one.labels("hired-0") == {"pool": "hired"}, "no level under foreign control")
     eventually(lambda: stage.one.labels("nobody-0") == {}, "a forged label taken off")

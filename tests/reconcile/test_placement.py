@@ -144,7 +144,7 @@ def test_wishes_only_narrow(stage: Stage, space: Space, product: str) -> None:
     stale = space.says("fresh", "Placed", "False", "NoEligibleCandidate")
     assert stale["status"]["decision"]["eligible"] == 0
     decision = space.says("swiss", "Placed", "False", "NoEligibleCandidate")["status"]["decision"]
-    assert [r["rule"] for r in decision["refused"]][0] == "spec.countries", "a wish to be in CH makes nothing Swiss legal"
+    assert decision["refused"][0]["rule"] == "spec.countries", "a wish to be in CH makes nothing Swiss legal"
     near = {n["nodePool"]: n for n in decision["nearest"]}
     assert (near["danish"]["found"], near["danish"]["wanted"]) == ("DK", "CH")
 
@@ -210,7 +210,7 @@ WAY_OUT = {"name": "out", "purpose": "none", "ports": [443]}
 
 def test_what_opens_a_way_out_is_refused(stage: Stage, space: Space, product: str) -> None:
     stage.one.add_pool("closed", product=product, nodes=1, gpus=8)
-    refused = {
+    refused: dict[str, tuple[Json, str]] = {
         "argument": ({"runtime": {"args": ["--max-model-len=1", "--trust-remote-code"]}}, "spec.runtime.args[1]"),
         "environment": ({"runtime": {"env": ENV}}, "spec.runtime.env[0]"),
         "owned": ({"runtime": {"env": [{"name": "HF_HUB_OFFLINE", "value": "0"}]}}, "spec.runtime.env[0]"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from domicile.inventory.member import Member
 from domicile.kube.client import resource_path
-from domicile.kube.errors import ApiError, NotFound
+from domicile.kube.errors import ApiError, NotFound, Unavailable
 from domicile.model.labels import FIELD_MANAGER
 from domicile.render.workload import Manifest, namespace_manifest
 
@@ -25,6 +26,9 @@ DELIVERED: Final = (
     ("networking.k8s.io/v1", "NetworkPolicy"),
     ("v1", "ServiceAccount"),
 )
+
+
+REQUEST_SECONDS: Final = 15.0  # a member that hangs must not hold the workers that others wait for
 
 
 class DeliveryError(Exception):
@@ -65,6 +69,15 @@ async def withdraw(member: Member, *, namespace: str, name: str) -> bool:
     return True
 
 
+@asynccontextmanager
+async def _deadline() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise Unavailable(0, reason="Timeout", message=f"no answer within {REQUEST_SECONDS:g} s") from error
+
+
 async def _ensure_namespace(member: Member, name: str) -> None:
     await _apply(member, namespace_manifest(name))
     member.namespaces.add(name)
@@ -75,7 +88,8 @@ async def _apply(member: Member, manifest: Manifest) -> None:
     kind = manifest["kind"]
     path = resource_path(manifest["apiVersion"], PLURALS[kind], metadata.get("namespace"), metadata["name"])
     try:
-        await member.client.apply(path, manifest, field_manager=FIELD_MANAGER, force=True)
+        async with _deadline():
+            await member.client.apply(path, manifest, field_manager=FIELD_MANAGER, force=True)
     except ApiError as error:
         if isinstance(error, NotFound):
             member.namespaces.discard(metadata.get("namespace", ""))  # it was deleted behind our back
@@ -84,7 +98,8 @@ async def _apply(member: Member, manifest: Manifest) -> None:
 
 async def _delete(member: Member, version: str, kind: str, namespace: str, name: str) -> None:
     try:
-        await member.client.delete(resource_path(version, PLURALS[kind], namespace, name))
+        async with _deadline():
+            await member.client.delete(resource_path(version, PLURALS[kind], namespace, name))
     except NotFound:
         return
     except ApiError as error:

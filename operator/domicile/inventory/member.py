@@ -9,14 +9,14 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from domicile.inventory.nodes import NodeFacts, PodFacts, belongs, project_node, project_pod, room_of
 from domicile.inventory.reflector import Reflector
 from domicile.kube.client import KubeClient
 from domicile.kube.errors import ApiError, Unauthorized, Unavailable
-from domicile.model.cluster import NodePool, SovereignClusterSpec
+from domicile.model.cluster import NodePool
 from domicile.model.labels import DIGEST, MANAGED_BY, WORKLOAD
 from domicile.placement.capacity import EMPTY, PoolRoom
 
@@ -183,9 +183,9 @@ class Member:
 
     # -- pools and room ----------------------------------------------------------------------------------------
 
-    def set_pools(self, spec: SovereignClusterSpec) -> None:
+    def set_pools(self, stated: Iterable[NodePool]) -> None:
         """Take over the pools of the cluster's spec."""
-        pools = {pool.name: pool for pool in spec.node_pools}
+        pools = {pool.name: pool for pool in stated}
         if pools == self.pools:
             return
         self.pools = pools

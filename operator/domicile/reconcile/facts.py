@@ -33,7 +33,7 @@ async def reconcile_cluster(name: str, *, world: World, hub: KubeClient) -> Outc
     if stated is None:
         return Done()
     member = world.members.get(name)
-    failed = await _label_nodes(world, member) if member is not None and member.reachable else ""
+    failed = await label_nodes(world, member) if member is not None and member.reachable else ""
     await _report_cluster(world, hub, key, stated)
     return Retry(failed) if failed else Done()
 
@@ -45,9 +45,7 @@ async def reconcile_object(key: WorkKey, *, world: World, hub: KubeClient) -> Ou
         return Done()
     problems = _problems(world, key, stated)
     digest = digest_of(stated.spec.plain()) if isinstance(stated.spec, Model) else ""
-    status = object_status(
-        problems, digest=digest, generation=stated.generation, before=stated.status, at=world.now()
-    )
+    status = object_status(problems, digest=digest, generation=stated.generation, before=stated.status, at=world.now())
     await _write(world, hub, key, stated, status)
     return Done()
 
@@ -67,7 +65,7 @@ def _row(world: World, key: Key, framework: str) -> Row | None:
     return world.inventory.verdicts(framework, NO_OPTIONS, at=world.now()).row(key)
 
 
-async def _label_nodes(world: World, member: Member) -> str:
+async def label_nodes(world: World, member: Member) -> str:
     """Write the labels that differ; labels under our prefix that are not proven go, whoever wrote them."""
     patches = {}
     for node in member.nodes.store.values():
@@ -152,9 +150,7 @@ def _problems(world: World, key: WorkKey, stated: Stated) -> list[str]:
     return world.inventory.fact_problems(key.kind, key.name)
 
 
-async def _write(
-    world: World, hub: KubeClient, key: WorkKey, stated: Stated, status: Mapping[str, object]
-) -> None:
+async def _write(world: World, hub: KubeClient, key: WorkKey, stated: Stated, status: Mapping[str, object]) -> None:
     written = await write_status(hub, KINDS[key.kind], key.name, status, before=stated.status)
     if written is not None and world.stated.get(key) is stated:
         world.stated[key] = stated._replace(status=written.get("status") or {})

@@ -177,7 +177,7 @@ async def _remains(scene: Scene, cluster: str, *, beside: str) -> str | None:
     try:
         gone = await withdraw(member, namespace=scene.workload.namespace, name=scene.workload.name)
     except DeliveryError as error:
-        return str(error)
+        return str(error) if member.reachable else f"{cluster} cannot be reached"
     return None if gone else ""
 
 
@@ -235,14 +235,10 @@ def _manifests(
     pool = next(p for p in cluster.node_pools if p.name == chosen[1])
     resource = pool.accelerator.resource_name if pool.accelerator else "nvidia.com/gpu"
     level = accepted.request.level
-    return render(
-        spec, Target(workload.namespace, workload.name, accepted.framework, level, chosen[1], resource)
-    )
+    return render(spec, Target(workload.namespace, workload.name, accepted.framework, level, chosen[1], resource))
 
 
-def _copy(
-    world: World, workload: Workload, key: Key, spec: InferenceDeploymentSpec, manifests: list[Manifest]
-) -> Copy:
+def _copy(world: World, workload: Workload, key: Key, spec: InferenceDeploymentSpec, manifests: list[Manifest]) -> Copy:
     """The current copy: what is wanted there, and how much of it the member shows."""
     digest = manifests[0]["metadata"]["annotations"][DIGEST]
     candidate = world.inventory.candidate(key)

@@ -15,6 +15,7 @@ from domicile.kube.client import KubeClient, resource_path
 from domicile.kube.connect import KubeconfigError, member_client
 from domicile.kube.errors import ApiError
 from domicile.model.cluster import Connection, SecretRef, SovereignClusterSpec
+from domicile.reconcile.facts import label_nodes
 from domicile.reconcile.world import World
 from domicile.report.metrics import MEMBER_REACHABLE
 
@@ -58,24 +59,19 @@ class Connections:
             wish = (spec.connection, spec.identity.kube_system_uid if spec.identity else None)
         if wish == self._wishes.get(name, (None, None)):
             member = self._world.members.get(name)
-            if member is not None and spec is not None:
-                member.set_pools(spec)
+            if member is not None and spec is not None and wish[0] is not None:
+                member.set_pools(spec.node_pools)
             return
         self._wishes[name] = wish
-        task = self._tasks.pop(name, None)
-        if task is not None:
-            task.cancel()
-            self._world.connection_problems.pop(name, None)
-            if self._world.members.pop(name, None) is not None:
-                self._on_reach(name)
-        if wish[0] is not None:
-            self._tasks[name] = asyncio.create_task(self._keep(name, wish), name=f"connection-{name}")
+        before = self._tasks.pop(name, None)
+        if before is not None or wish[0] is not None:
+            self._tasks[name] = asyncio.create_task(self._change(name, wish, before), name=f"connection-{name}")
 
     async def settled(self, seconds: float) -> None:
         """Wait until of every member is known whether it can be reached, at most ``seconds``: what is decided before
         that would call working members unreachable."""
         deadline = asyncio.get_running_loop().time() + seconds
-        while any(self._undecided(name) for name in self._tasks):
+        while any(wish[0] is not None and self._undecided(name) for name, wish in self._wishes.items()):
             if asyncio.get_running_loop().time() > deadline:
                 return
             await asyncio.sleep(0.05)
@@ -89,6 +85,25 @@ class Connections:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _change(self, name: str, wish: Wish, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await self._part(name, before)
+        if wish[0] is not None:
+            await self._keep(name, wish)
+
+    async def _part(self, name: str, connection: asyncio.Task[None]) -> None:
+        """Hang up on a member whose facts are no longer stated. Nothing is proven there now, so the labels go first."""
+        member = self._world.members.get(name)
+        try:
+            if member is not None and member.reachable:
+                member.set_pools([])
+                await label_nodes(self._world, member)
+        finally:
+            connection.cancel()
+        await asyncio.gather(connection, return_exceptions=True)
+        self._world.connection_problems.pop(name, None)
+        self._on_reach(name)
 
     async def _keep(self, name: str, wish: Wish) -> None:
         """Connect, watch until something breaks or the Secret changes, and again."""
@@ -126,7 +141,7 @@ class Connections:
         )
         spec = self._world.inventory.clusters.get(name)
         if spec is not None:
-            member.set_pools(spec)
+            member.set_pools(spec.node_pools)
         self._world.members[name] = member
         watching = asyncio.create_task(member.run(identity=identity), name=f"member-{name}")
         changed = asyncio.create_task(self._secret_changed(connection.kubeconfig_secret, version))

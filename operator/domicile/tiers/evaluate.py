@@ -13,8 +13,8 @@ from domicile.model.facts import Candidate, Entities
 from domicile.model.framework import EvidenceFloor, RuleKind, Tier
 from domicile.model.verdicts import RuleVerdict, Verdict, worst
 from domicile.tiers.framework import Framework, Rule
-from domicile.tiers.predicates import rule_result
 from domicile.tiers.reading import Context, Memo, Options
+from domicile.tiers.vocabulary import rule_result
 
 NO_OPTIONS = Options()
 

@@ -19,14 +19,8 @@ from domicile.model.framework import (
 )
 from domicile.model.places import Territory, normalise, place_problem
 from domicile.tiers.paths import CANDIDATE, PathError
-from domicile.tiers.predicates import (
-    Predicate,
-    PredicateError,
-    Vocabulary,
-    asks_by_class,
-    compile_predicate,
-    for_parties,
-)
+from domicile.tiers.predicates import asks_by_class, compile_predicate, for_parties
+from domicile.tiers.vocabulary import Predicate, PredicateError, Vocabulary
 
 
 class FrameworkError(ValueError):
@@ -87,7 +81,9 @@ def load_framework(name: str, spec: SovereigntyFrameworkSpec) -> Framework:
     _check_outline(spec, problems)
     tiers = {t.level: t for t in spec.tiers}
     compiled: dict[str, tuple[Predicate, bool]] = {}
-    vocabulary = Vocabulary(territories, tuple(spec.certificate_levels), tuple(spec.schemes), compiled)
+    vocabulary = Vocabulary(
+        territories, tuple(spec.certificate_levels), tuple(spec.schemes), compiled, compile_predicate
+    )
     rules: list[Rule] = []
     groups: dict[tuple[EvidenceFloor, SubcontractorClass], int] = {}
     for number, rule in enumerate(spec.rules):
