@@ -144,6 +144,7 @@ async def _scenario(bench: Bench, load: Load) -> dict[str, Any]:
     return {
         "workloads": load.count,
         "complete": complete,
+        "unready": bench.sightings.unready(),
         "seconds": round(took, 2),
         **figures,
         "hub_writes": _writes(hub, hub_after, load.count),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any
@@ -25,10 +26,12 @@ class Sightings:
         self.created: dict[str, float] = {}
         self.seen: dict[str, dict[str, float]] = {state: {} for state in STATES}
         self.gone: dict[str, float] = {}
+        self._reasons: dict[str, str] = {}
         self._news = asyncio.Event()
 
     def begin(self) -> None:
         """Forget everything: a new scenario begins."""
+        self._reasons.clear()
         for times in (self.created, self.gone, *self.seen.values()):
             times.clear()
 
@@ -39,7 +42,9 @@ class Sightings:
         if kind == "DELETED":
             self.gone.setdefault(name, time.perf_counter())
             return
-        true = {c["type"] for c in (raw.get("status") or {}).get("conditions") or () if c["status"] == "True"}
+        status = raw.get("status") or {}
+        true = {c["type"] for c in status.get("conditions") or () if c["status"] == "True"}
+        self._reasons[name] = status.get("reason", "")
         if "Placed" in true:
             self.seen["placed"].setdefault(name, time.perf_counter())
         if "Ready" in true:
@@ -63,6 +68,10 @@ class Sightings:
     def complete(self, count: int) -> bool:
         """Whether all workloads were seen in every state."""
         return all(len(times) >= count for times in self.seen.values())
+
+    def unready(self) -> dict[str, int]:
+        """How many workloads never were ready, by the reason their status gives last."""
+        return Counter(self._reasons.get(name, "") for name in self.created if name not in self.seen["ready"])
 
     def figures(self, began: float) -> dict[str, Any]:
         """Seconds from the answer to the creation to each state, and states reached per second since ``began``."""

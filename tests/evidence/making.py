@@ -51,8 +51,8 @@ def opened(
 
 
 def small_segments(records_each: int) -> Limits:
-    """Limits that finish a segment after about so many records of `record`."""
-    return Limits(segment_bytes=(records_each - 1) * len(line(0)) + 1)
+    """Limits that finish a segment after so many records of `record`, appended one by one."""
+    return Limits(segment_bytes=(records_each - 1) * len(line(0)) + len(line(0)) // 2)
 
 
 def line(number: int) -> bytes:

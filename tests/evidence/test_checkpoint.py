@@ -26,12 +26,11 @@ TEXT = "If you think cryptography is the answer to your problem,\nthen you don't
 SIGNATURE = "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM="
 
 # The example of c2sp.org/tlog-checkpoint.
-EXAMPLE = """example.com/behind-the-sofa
-20852163
-CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
-
-— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
-"""
+EXAMPLE = (
+    "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n"
+    "— example.com/behind-the-sofa "
+    "Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n"
+)
 CHECKPOINT = Checkpoint(ORIGIN, 7, leaf_hash(b"x"))
 NOTE = sign(CHECKPOINT, keys=[KEY])
 
@@ -124,7 +123,7 @@ SIGNED = NOTE.split("\n\n")[1]
         (f"\n7\n{ROOT64}\n\n{SIGNED}", "origin, is empty"),
         (f"{ORIGIN}\n07\n{ROOT64}\n\n{SIGNED}", "line 2, the size, is '07'"),
         (f"{ORIGIN}\n-7\n{ROOT64}\n\n{SIGNED}", "line 2"),
-        (f"{ORIGIN}\n٧\n{ROOT64}\n\n{SIGNED}", "line 2"),
+        (f"{ORIGIN}\n\u0667\n{ROOT64}\n\n{SIGNED}", "line 2"),
         (f"{ORIGIN}\n9999999999999999999\n{ROOT64}\n\n{SIGNED}", "line 2"),
         (f"{ORIGIN}\n7\nroot!\n\n{SIGNED}", "line 3, the root is not base64"),
         (f"{ORIGIN}\n7\nAAAA\n\n{SIGNED}", "has 3 bytes and not 32"),

@@ -74,8 +74,7 @@ class _Reading:
         self.state.signed = self._checkpoint(newest)
         base = self._cached()
         self._check_names()
-        self._replay(base)
-        size = self.state.frontier.size
+        size = self._replay(base)
         if size < newest:
             raise LogDamaged(f"{size} records are stored, but a checkpoint was signed over {newest}")
         self._finish_segments()
@@ -117,8 +116,8 @@ class _Reading:
         if self.segments and self.segments[0].number != 0:
             raise LogDamaged(f"the first segment is {self.segments[0].path.name}: records before it are missing")
 
-    def _replay(self, base: Frontier) -> None:
-        """Check every record after `base`; the one before it is read for its hash."""
+    def _replay(self, base: Frontier) -> int:
+        """Check every record after `base`, and return how many are stored in all."""
         self.state.frontier = base
         seq = 0
         for index, segment in enumerate(self.segments):
@@ -129,6 +128,7 @@ class _Reading:
             if segment.number != seq:
                 raise LogDamaged(f"segment {segment.path.name} should begin with seq {seq}")
             seq = self._replay_segment(segment, base=base, last=last)
+        return seq
 
     def _replay_segment(self, segment: Numbered, *, base: Frontier, last: bool) -> int:
         """The seq after the segment's last record."""

@@ -5,6 +5,7 @@ One bundle for all runtimes: names a runtime does not know do no harm, and a run
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import ip_network
 
@@ -60,6 +61,13 @@ REFUSED_ARGUMENTS = {
     "--usage-stats": "turns usage statistics on",
 }
 
+FLAGS_OF_THEIR_OWN = frozenset(
+    {"--lora", "--model-impl", "--tokenizer-mode", "--tokenizer-pool-size", "--tokenizer-worker-num"}
+)
+"""Flags that only look like a refused one's abbreviation or variant, and open nothing."""
+FLAG_ENDS = re.compile(r"[=.+\s]")
+"""``--x=v``, ``--x v``, and ``--x.key=v`` and ``--x+=v``, with which vLLM takes a JSON value in parts."""
+
 
 def refusals(spec: InferenceDeploymentSpec, *, territory: Territory | None) -> list[str]:
     """What in ``spec`` would open a way out of the jurisdiction: field, reason and remedy, one line each."""
@@ -73,11 +81,20 @@ def refusals(spec: InferenceDeploymentSpec, *, territory: Territory | None) -> l
 
 def _arguments(args: Iterable[str]) -> Iterable[str]:
     for number, argument in enumerate(args):
-        flag = argument.partition("=")[0].strip().replace("_", "-")
-        for refused, why in REFUSED_ARGUMENTS.items():
-            if flag == refused or flag.startswith(refused + "-") or flag.split(" ")[0] == refused:
-                yield f"spec.runtime.args[{number}]: {flag.split(' ')[0]} is refused, it {why}; remove it"
-                break
+        flag = FLAG_ENDS.split(argument.strip(), maxsplit=1)[0].replace("_", "-")
+        refused = _refused_flag(flag)
+        if refused is not None:
+            short = "" if flag.startswith(refused) else f" ({refused})"
+            yield f"spec.runtime.args[{number}]: {flag}{short} is refused, it {REFUSED_ARGUMENTS[refused]}; remove it"
+
+
+def _refused_flag(flag: str) -> str | None:
+    """The refused flag that this is, extends or abbreviates: the runtimes' parser takes every prefix."""
+    if flag in FLAGS_OF_THEIR_OWN or len(flag) < 3:
+        return None
+    if flag in REFUSED_ARGUMENTS:
+        return flag
+    return next((r for r in REFUSED_ARGUMENTS if flag.startswith(r + "-") or r.startswith(flag)), None)
 
 
 def _environment(spec: InferenceDeploymentSpec) -> Iterable[str]:

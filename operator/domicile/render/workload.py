@@ -219,9 +219,7 @@ def _arguments(spec: InferenceDeploymentSpec) -> list[str]:
 
 
 def _resources(spec: InferenceDeploymentSpec, target: Target) -> dict[str, Any]:
-    wanted = {
-        name: text for name, text in (("cpu", spec.resources.cpu), ("memory", spec.resources.memory)) if text
-    }
+    wanted = {name: text for name, text in (("cpu", spec.resources.cpu), ("memory", spec.resources.memory)) if text}
     if spec.resources.accelerator is None:
         return {"requests": wanted} if wanted else {}
     count = str(spec.resources.accelerator.count)
