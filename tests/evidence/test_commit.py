@@ -15,7 +15,7 @@ from domicile.evidence import layout
 from domicile.evidence.commit import GroupCommit
 from domicile.evidence.errors import LogUnavailable
 from domicile.evidence.log import Limits, Position
-from domicile.evidence.sinks import DirectorySink, SplitView, held_in, store
+from domicile.evidence.sinks import DirectorySink, Sink, SplitView, held_in, store
 from domicile.evidence.verify import verify
 from tests.evidence.making import KEY, ORIGIN, Clock, opened, record, records, stored_lines
 from tests.evidence.test_storage import Broken
@@ -203,7 +203,7 @@ async def test_a_sink_that_refuses_gets_the_newest_checkpoint_once_it_does_not(t
 
 
 async def test_a_sink_that_hangs_delays_neither_appends_nor_other_sinks_nor_the_end(tmp_path: Path) -> None:
-    sinks = [Stubborn(hangs=True), DirectorySink(tmp_path / "other")]
+    sinks: list[Sink] = [Stubborn(hangs=True), DirectorySink(tmp_path / "other")]
     with opened(tmp_path / "log", limits=Limits(checkpoint_records=1)) as log:
         started = time.monotonic()
         async with GroupCommit(log, sinks=sinks, retry_seconds=0.1) as commit:

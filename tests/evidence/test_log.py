@@ -278,7 +278,7 @@ def test_a_new_key_needs_the_old_one_to_be_known(tmp_path: Path) -> None:
 def test_a_checkpoint_that_disagrees_is_damage(tmp_path: Path) -> None:
     with opened(tmp_path) as log:
         log.append(records(3))
-    path = layout.checkpoint_path(tmp_path / layout.CHECKPOINTS, 3)
+    path = layout.checkpoint_path(tmp_path / layout.CHECKPOINTS, size=3)
     path.write_text(notes.sign(notes.Checkpoint(ORIGIN, 3, merkle.leaf_hash(b"")), keys=[KEY]), encoding="utf-8")
     with pytest.raises(LogDamaged, match="not those that checkpoint 3 was signed over"):
         opened(tmp_path)

@@ -49,7 +49,8 @@ DECENT = (
     ("--max-model-len=32768",), ("--max-model-len", "32768"), ("--tensor-parallel-size=4",), ("-c", "4096"),
     ("--enable-prefix-caching",), ("--tokenizer-mode=mistral",), ("--lora", "/models/a.gguf"), ("--model-impl=vllm",),
     ("--",), ("-",), ("",), ("--max-logprobs=5",), ("--tool-call-parser=mistral",), ("--enable-auto-tool-choice",),
-    ("--disable-log-requests",), ("--served-model-name=x",), ("--dtype", "bfloat16"), ("--chat-template=/templates/x.jinja",), ("serve",),
+    ("--disable-log-requests",), ("--served-model-name=x",), ("--dtype", "bfloat16"), ("serve",),
+    ("--chat-template=/templates/x.jinja",),
 )  # fmt: skip
 
 

@@ -221,7 +221,7 @@ def test_one_digest_of_the_whole() -> None:
 CHANGES: tuple[dict[str, Any], ...] = (
     {"replicas": 2},
     {"suspend": True},
-    {"runtime": {"name": "vLLM", "image": IMAGE.replace("5", "6")}},
+    {"runtime": {"name": "vLLM", "image": IMAGE.replace("5" * 64, "6" * 64)}},
     {"egress": [{"name": "a", "purpose": "p", "cidr": "192.0.2.0/24", "ports": [443], "country": "DK"}]},
     {"resources": {"cpu": "1"}},
 )

@@ -110,7 +110,7 @@ class GroupCommit:
                 await self._checkpoint_if_due()
         finally:
             while self._waiting:  # only if this task was cancelled
-                _fail(self._waiting.popleft(), LogUnavailable("the decision log was stopped"))
+                _fail(self._waiting.popleft(), error=LogUnavailable("the decision log was stopped"))
 
     async def _work_or_timeout(self) -> None:
         """Sleep until there is something to append or to sign."""
@@ -142,7 +142,7 @@ class GroupCommit:
             positions = await self._in_thread(lambda: self._log.append(records))
         except BaseException as error:
             for request in batch:
-                _fail(request, error)
+                _fail(request, error=error)
             if not isinstance(error, Exception):
                 raise
             log.error("%d records not stored: %s", len(records), error, exc_info=not isinstance(error, LogError))
@@ -226,7 +226,7 @@ class _Publisher:
         return True
 
 
-def _fail(request: _Request, error: BaseException) -> None:
+def _fail(request: _Request, *, error: BaseException) -> None:
     """Give each caller an exception of its own: a shared one would collect everybody's traceback."""
     if request.done.done():
         return

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, *, data: bytes) -> None:
     """Write every byte; a short write is continued. Raises `OSError`, after which an unknown part is written."""
     rest = memoryview(data)
     while rest:
@@ -23,13 +23,13 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, *, data: bytes) -> None:
     """Put `data` under `path`: readers see the old file or the new one, whole. Leaves nothing behind on `OSError`."""
     temporary = path.with_name(f".{path.name}.new")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
-            write_all(descriptor, data)
+            write_all(descriptor, data=data)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -47,31 +47,31 @@ class RawLine(NamedTuple):
         return not self.whole and len(self.data) <= MAX_LINE
 
 
-def segment_path(directory: Path, first: int) -> Path:
+def segment_path(directory: Path, *, first: int) -> Path:
     """The file that begins with record `first`."""
     return directory / SEGMENTS / f"{first:020d}.jsonl"
 
 
-def checkpoint_path(directory: Path, size: int) -> Path:
+def checkpoint_path(directory: Path, *, size: int) -> Path:
     """The checkpoint of `size` records in `directory`, which is a `checkpoints` folder or the folder of a sink."""
     return directory / f"{size:020d}.txt"
 
 
 def segments(directory: Path) -> list[Numbered]:
     """The segments of the log in `directory`, by first seq. Files with other names are passed over."""
-    return _numbered(directory / SEGMENTS, _SEGMENT)
+    return _numbered(directory / SEGMENTS, pattern=_SEGMENT)
 
 
 def checkpoints(directory: Path) -> list[Numbered]:
     """The checkpoint files in `directory`, by size. Files with other names are passed over."""
-    return _numbered(directory, _CHECKPOINT)
+    return _numbered(directory, pattern=_CHECKPOINT)
 
 
 def strangers(directory: Path) -> list[Path]:
     """Files among segments and checkpoints whose names say nothing, other than those being written."""
     found = [
-        *_other(directory / SEGMENTS, _SEGMENT),
-        *_other(directory / CHECKPOINTS, _CHECKPOINT),
+        *_other(directory / SEGMENTS, pattern=_SEGMENT),
+        *_other(directory / CHECKPOINTS, pattern=_CHECKPOINT),
     ]
     return sorted(path for path in found if not (path.name.startswith(".") and path.name.endswith(".new")))
 
@@ -108,14 +108,14 @@ def entries(directory: Path, *, first: int = 0) -> Iterator[Entry]:
                 yield entry
 
 
-def _numbered(directory: Path, pattern: re.Pattern[str]) -> list[Numbered]:
+def _numbered(directory: Path, *, pattern: re.Pattern[str]) -> list[Numbered]:
     if not directory.is_dir():
         return []
     matches = ((pattern.fullmatch(path.name), path) for path in directory.iterdir())
     return sorted(Numbered(int(match[1]), path) for match, path in matches if match)
 
 
-def _other(directory: Path, pattern: re.Pattern[str]) -> list[Path]:
+def _other(directory: Path, *, pattern: re.Pattern[str]) -> list[Path]:
     if not directory.is_dir():
         return []
     return [path for path in directory.iterdir() if not pattern.fullmatch(path.name)]

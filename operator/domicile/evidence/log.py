@@ -140,7 +140,7 @@ class DecisionLog:
     def checkpoint_text(self) -> str:
         """The newest checkpoint as stored, to publish it again after a restart. Raises `LogUnavailable`."""
         with _storage("cannot read the checkpoint"):
-            path = layout.checkpoint_path(self.directory / layout.CHECKPOINTS, self.checkpoint.size)
+            path = layout.checkpoint_path(self.directory / layout.CHECKPOINTS, size=self.checkpoint.size)
             return path.read_text(encoding="utf-8")
 
     def close(self) -> None:
@@ -166,10 +166,10 @@ class DecisionLog:
         if self._state.signed is None:
             self._sign()
         if self._state.segment is None:
-            self._tail = Tail.create(layout.segment_path(self.directory, 0))
+            self._tail = Tail.create(layout.segment_path(self.directory, first=0))
             self._state.segment = 0
         else:
-            path = layout.segment_path(self.directory, self._state.segment)
+            path = layout.segment_path(self.directory, first=self._state.segment)
             self._tail = Tail(path, size=self._state.segment_bytes)
 
     def _tail_for(self, now: datetime) -> Tail:
@@ -180,7 +180,7 @@ class DecisionLog:
         since = state.segment_since
         if since is None or (tail.size < limits.segment_bytes and now - since < limits.segment_age):
             return tail
-        self._tail = Tail.create(layout.segment_path(self.directory, self.size))
+        self._tail = Tail.create(layout.segment_path(self.directory, first=self.size))
         state.segment, state.segment_bytes, state.segment_since = self.size, 0, None
         tail.close()
         make_read_only(tail.path)
@@ -215,7 +215,7 @@ class DecisionLog:
             store(self.directory / layout.CHECKPOINTS, text=text)
         state.signed, state.unsigned_since = checkpoint, None
         try:  # after the checkpoint: a frontier without one is of no use, the other way round opening is slower
-            replace_file(self.directory / layout.FRONTIER, encode_frontier(state.frontier))
+            replace_file(self.directory / layout.FRONTIER, data=encode_frontier(state.frontier))
         except OSError as error:
             log.warning("the next opening will read the whole log: %s", error)
         return text

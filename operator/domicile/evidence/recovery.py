@@ -51,7 +51,7 @@ class State:
 
 def recover(directory: Path, *, keys: Sequence[VerifierKey]) -> tuple[State, Recovery]:
     """Read and check what `directory` holds; `keys` are all that signed this log. Raises `LogDamaged`, `OSError`."""
-    return _Reading(directory, keys).run()
+    return _Reading(directory, keys=keys).run()
 
 
 def encode_frontier(frontier: Frontier) -> bytes:
@@ -60,7 +60,7 @@ def encode_frontier(frontier: Frontier) -> bytes:
 
 
 class _Reading:
-    def __init__(self, directory: Path, keys: Sequence[VerifierKey]) -> None:
+    def __init__(self, directory: Path, *, keys: Sequence[VerifierKey]) -> None:
         self.directory, self.keys = directory, keys
         self.segments = layout.segments(directory)
         self.checkpoints = {item.number: item for item in layout.checkpoints(directory / layout.CHECKPOINTS)}

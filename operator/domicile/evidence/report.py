@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that should not be. `line` counts from 1; `line` and `seq` are None where no one record is meant."""
+    """One thing that should not be.
+
+    `line` counts from 1, `seq` is the one that belongs in this place; both are None where no one record is meant.
+    """
 
     file: str
     what: str

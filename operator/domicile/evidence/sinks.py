@@ -50,7 +50,7 @@ def store(directory: Path, *, text: str) -> Path:
     """Write a checkpoint as `<size>.txt`, whole or not at all. Raises `OSError`, `SplitView`, `CheckpointInvalid`."""
     checkpoint = notes.parse(text).checkpoint
     directory.mkdir(parents=True, exist_ok=True)
-    path = layout.checkpoint_path(directory, checkpoint.size)
+    path = layout.checkpoint_path(directory, size=checkpoint.size)
     if path.exists():
         try:
             held = notes.parse(path.read_bytes()).checkpoint
@@ -60,7 +60,7 @@ def store(directory: Path, *, text: str) -> Path:
             one, other = (f"root {it.root.hex()} of {it.origin}" for it in (held, checkpoint))
             raise SplitView(f"{path} holds {one}, not {other}")
         return path
-    replace_file(path, text.encode())
+    replace_file(path, data=text.encode())
     return path
 
 

@@ -39,7 +39,7 @@ class Tail:
         if os.fstat(descriptor).st_nlink == 0:
             raise LogDamaged(f"{self.path.name}: removed while it was being written")
         try:
-            write_all(descriptor, data)
+            write_all(descriptor, data=data)
             os.fsync(descriptor)
         except BaseException:
             # After a failed fsync the kernel may call lost pages clean, so the descriptor is not used again.

@@ -38,10 +38,10 @@ def verify(
     if not directory.is_dir():
         raise NotADirectoryError(f"{directory} is no directory")
     findings = _Findings()
-    signed = _Signed(keys, findings)
+    signed = _Signed(keys, findings=findings)
     signed.take_stored(directory)
     signed.take({name: text for name, text in (elsewhere or {}).items()})
-    walk = _Walk(signed, findings)
+    walk = _Walk(signed, findings=findings)
     walk.run(layout.segments(directory))
     signed.finish(walk.count)
     findings.notices.extend(f"{path.name}: not a file of the log" for path in layout.strangers(directory))
@@ -81,7 +81,7 @@ class _Findings:
 class _Signed:
     """Checkpoints with good signatures, and how they compare with the tree as it grows."""
 
-    def __init__(self, keys: Sequence[VerifierKey], findings: _Findings) -> None:
+    def __init__(self, keys: Sequence[VerifierKey], *, findings: _Findings) -> None:
         self._keys, self._findings = keys, findings
         self._roots: dict[int, list[tuple[bytes, str]]] = {}  # size -> (root, where it is held)
         self.origin: str | None = None
@@ -95,12 +95,12 @@ class _Signed:
             what = "no checkpoint: nothing says who wrote these records, nor how many there were"
             self._findings.add(Problem(layout.CHECKPOINTS, what))
         for item in files:
-            self._take(item.path.name, item.path.read_bytes(), size=item.number)
+            self._take(item.path.name, text=item.path.read_bytes(), size=item.number)
 
     def take(self, held: Mapping[str, str | bytes]) -> None:
         """Checkpoints held elsewhere."""
         for name, text in held.items():
-            self._take(name, text)
+            self._take(name, text=text)
 
     def compare(self, frontier: Frontier) -> None:
         """The tree has reached this size: every checkpoint of the size must hold its root."""
@@ -122,7 +122,7 @@ class _Signed:
                 what = f"signed over {size} records, but {records} are stored: cut off, or rolled back to an older copy"
                 self._findings.add(Problem(where, what))
 
-    def _take(self, where: str, text: str | bytes, *, size: int | None = None) -> None:
+    def _take(self, where: str, *, text: str | bytes, size: int | None = None) -> None:
         try:
             signed = notes.parse(text)
             key = signed.verified_by(self._keys)
@@ -154,7 +154,7 @@ class _Place:
 class _Walk:
     """One pass over the segments."""
 
-    def __init__(self, signed: _Signed, findings: _Findings) -> None:
+    def __init__(self, signed: _Signed, *, findings: _Findings) -> None:
         self._signed, self._findings = signed, findings
         self._before: _Place | None = None  # the record before
         self._doubt: _Place | None = None  # the one before that, if the record before does not hold its hash
@@ -181,8 +181,8 @@ class _Walk:
         name = segment.path.name
         if segment.number != self._next:
             missing = segment.number - self._next
-            what = f"{missing} records before it are missing" if missing > 0 else f"seq {self._next} should come next"
-            self._findings.add(Problem(name, what, line=1, seq=segment.number))
+            what = f"{missing} records before this segment are missing" if missing > 0 else "named for an earlier seq"
+            self._findings.add(Problem(name, what, line=1, seq=self._next))
             self._settle(None)
             self._next, self._before = segment.number, None
         for line in layout.raw_lines(segment.path):
@@ -196,10 +196,10 @@ class _Walk:
         self.bytes += len(line.data) + 1
         hashed = leaf_hash(line.data)
         place = _Place(file, line.number, self._next, hashed.hex())
-        entry = self._entry(line, place)
+        entry = self._entry(line, place=place)
         if entry is not None:
-            self._order(entry, place)
-            self._chain(entry, place)
+            self._order(entry, place=place)
+            self._chain(entry, place=place)
             self._count(entry)
         else:
             self._settle(None)
@@ -207,37 +207,39 @@ class _Walk:
         self.frontier = self.frontier.extended((hashed,))
         self._signed.compare(self.frontier)
 
-    def _entry(self, line: RawLine, place: _Place) -> Entry | None:
+    def _entry(self, line: RawLine, *, place: _Place) -> Entry | None:
         if not line.whole:
             too_long = f"longer than {MAX_LINE} bytes"
-            self._blame(place, "cut off in the middle" if line.torn else too_long)
+            self._blame(place, what="cut off in the middle" if line.torn else too_long)
             return None
         try:
             entry = Entry.parse(line.data)
         except EntryInvalid as error:
-            self._blame(place, str(error))
+            self._blame(place, what=str(error))
             return None
         if not entry.is_canonical(line.data):
-            self._blame(place, "not in canonical form (RFC 8785)")
+            self._blame(place, what="not in canonical form (RFC 8785)")
         return entry
 
-    def _order(self, entry: Entry, place: _Place) -> None:
+    def _order(self, entry: Entry, *, place: _Place) -> None:
         if entry.seq == place.seq:
             return
         if entry.seq > place.seq:
-            self._blame(place, f"the record has seq {entry.seq}: {entry.seq - place.seq} are missing or out of order")
+            self._blame(
+                place, what=f"the record has seq {entry.seq}: {entry.seq - place.seq} are missing or out of order"
+            )
         else:
-            self._blame(place, f"the record has seq {entry.seq}, which came before: repeated or out of order")
+            self._blame(place, what=f"the record has seq {entry.seq}, which came before: repeated or out of order")
         place.seq = entry.seq
 
-    def _chain(self, entry: Entry, place: _Place) -> None:
+    def _chain(self, entry: Entry, *, place: _Place) -> None:
         """Compare `prev`. Which of two records was altered shows only when the one after them is read."""
         expected = self._before.hash if self._before is not None else GENESIS if place.seq == 0 else None
         linked = expected is None or entry.prev == expected
         self._settle(linked)
         if not linked and not place.blamed and not (self._before and self._before.blamed):
             if self._before is None:
-                self._blame(place, "the first record's prev is not all zeros")
+                self._blame(place, what="the first record's prev is not all zeros")
             else:
                 self._doubt = self._before
 
@@ -247,9 +249,11 @@ class _Walk:
         if doubt is None or self._before is None:
             return
         if confirmed is False:
-            self._blame(self._before, "prev is not the hash of the record before it, nor is its own hash in the next")
+            self._blame(
+                self._before, what="prev is not the hash of the record before it, nor is its own hash in the next"
+            )
         else:
-            self._blame(doubt, f"altered: its bytes hash to {doubt.hash}, the record after it holds another hash")
+            self._blame(doubt, what=f"altered: its bytes hash to {doubt.hash}, the record after it holds another hash")
 
     def _count(self, entry: Entry) -> None:
         self.types[entry.type] += 1
@@ -258,6 +262,6 @@ class _Walk:
             self._clock_steps += 1
         self.last_time = entry.time
 
-    def _blame(self, place: _Place, what: str) -> None:
+    def _blame(self, place: _Place, *, what: str) -> None:
         place.blamed = True
         self._findings.add(Problem(place.file, what, line=place.line, seq=place.seq))
