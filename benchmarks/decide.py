@@ -8,6 +8,7 @@ JSON on stdout, progress on stderr. Everything but the durations depends on the 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import resource
@@ -36,13 +37,14 @@ from domicile.tiers.packs import pack_text
 T = TypeVar("T")
 PACK = "cada"
 LEVELS = (1, 2, 2, 3, 3, 3, 3, 4)
-NODES = 8
+NODES = 16
 
 
 class Still:
     """A member that is always there and whose nodes never change: what the world asks of a `Member`."""
 
     reachable = True
+    bound_changes = 0
 
     def __init__(self, rooms: dict[str, PoolRoom]) -> None:
         self._rooms = rooms
@@ -85,6 +87,8 @@ def main() -> None:
         "facts_bytes_per_candidate": (loaded - before) // candidates,
         "verdicts_bytes_per_candidate": (_resident() - loaded) // candidates,
     }
+    gc.collect()
+    gc.freeze()  # as the operator does once it has read all facts
     for name, measure in MEASUREMENTS.items():
         began = time.perf_counter()
         figures[name] = measure(run)
@@ -212,7 +216,7 @@ def _redecisions(run: Run) -> dict[str, Any]:
     moving = _timed(lambda: _settle(run, requests, list(requests), forget=True))
     return {
         "deployments": len(requests),
-        "placed": len(run.world._promises),
+        "without_room": len(run.world.waiting),
         "first_decisions_s": round(first, 3),
         "fact_change_s": round(facts, 3),
         "concerned": len(concerned),

@@ -115,14 +115,12 @@ def _list(items: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _node(cluster: str, number: int) -> dict[str, Any]:
-    """A node with room for 128 pods. Its own range of addresses: KWOK has 254 for all nodes that name none."""
     room = {"cpu": "96", "memory": "1Ti", "pods": "250", "nvidia.com/gpu": "128"}
-    cidr = f"10.{100 + number // 256}.{number % 256}.0/24"
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": f"{cluster}-{number}", "annotations": {"kwok.x-k8s.io/node": "fake"}},
-        "spec": {"providerID": f"{cluster}://h100/{number}", "podCIDR": cidr, "podCIDRs": [cidr]},
+        "spec": {"providerID": f"{cluster}://h100/{number}"},
         "status": {"capacity": room, "allocatable": room},
     }
 

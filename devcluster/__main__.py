@@ -91,9 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     down = _command(commands, "down", help="stop planes and remove their state", example="down member-1")
     down.add_argument("names", nargs="*", metavar="NAME", help="none means all")
-    env = _command(
-        commands, "env", help="print shell settings for one plane", example='env hub    # eval "$(...)"'
-    )
+    env = _command(commands, "env", help="print shell settings for one plane", example='env hub    # eval "$(...)"')
     env.add_argument("name", metavar="NAME")
     _command(commands, "list", help="show planes and their state", example="list")
     _command(commands, "build", help="only make sure that all binaries exist", example="build")

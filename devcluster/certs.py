@@ -46,9 +46,7 @@ def create_authority(name: str) -> Authority:
     return Authority(certificate=builder.sign(key, hashes.SHA256()), key=key)
 
 
-def issue(
-    authority: Authority, *, common_name: str, organization: str = "", hosts: Sequence[str] = ()
-) -> Pair:
+def issue(authority: Authority, *, common_name: str, organization: str = "", hosts: Sequence[str] = ()) -> Pair:
     """A certificate for a server at `hosts`, or for a client (`common_name` is the user, `organization` the
     group) when there are no hosts."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -73,15 +71,11 @@ def issue(
 def signing_key() -> Pair:
     """The key pair for service account tokens; `certificate` holds the bare public key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return Pair(certificate=public, key=_private(key))
 
 
-def _builder(
-    subject: x509.Name, *, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
-) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, *, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder(subject_name=subject, issuer_name=issuer, public_key=key.public_key())
     builder = builder.serial_number(x509.random_serial_number())

@@ -140,5 +140,9 @@ def kwok(layout: Layout, *, stages: Sequence[Path]) -> list[str]:
         "--manage-all-nodes=true",
         # With a node port it would serve its kubelet API on all interfaces, and planes would clash.
         "--node-port=0",
+        # Without leases every node is NotReady 50 seconds after it came, and its pods are never Ready again.
+        "--node-lease-duration-seconds=40",
+        # The default has 254 addresses for all pods of all nodes, and a pod without one is never Ready.
+        "--cidr=10.0.0.1/16",
         *(f"--config={stage}" for stage in stages),
     ]

@@ -38,9 +38,7 @@ def take_existing(name: str, *, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{name}.kubeconfig"
     write_private(path, view.stdout.encode())
-    note(
-        f"{name}: using the existing cluster of that name from KUBECONFIG as it is (never started or stopped)"
-    )
+    note(f"{name}: using the existing cluster of that name from KUBECONFIG as it is (never started or stopped)")
     return path
 
 

@@ -26,8 +26,7 @@ def check_names(names: Sequence[str]) -> list[str]:
     for name in names:
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", name):
             raise UsageError(
-                f"{name!r} cannot be a name: use up to 40 lower-case letters, digits and dashes,"
-                " such as member-1"
+                f"{name!r} cannot be a name: use up to 40 lower-case letters, digits and dashes, such as member-1"
             )
     return list(dict.fromkeys(names))
 
@@ -111,9 +110,7 @@ def environment(name: str) -> str:
     elif existing_clusters([name]):
         kubeconfig = take_existing(name, folder=_external_folder())
     else:
-        raise UsageError(
-            _no_such(name, known=[plane for plane in planes() if running(plane)], running_only=True)
-        )
+        raise UsageError(_no_such(name, known=[plane for plane in planes() if running(plane)], running_only=True))
     lines = [f"export KUBECONFIG={shlex.quote(str(kubeconfig))}"]
     kubectl = find("kubectl")
     if kubectl is not None:

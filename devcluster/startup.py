@@ -20,9 +20,7 @@ _PORT_TAKEN = "address already in use"
 class Start:
     """The start of some planes; closing it stops those that were not detached."""
 
-    def __init__(
-        self, directories: Mapping[str, Path], *, binaries: Mapping[str, Path], timeout: float
-    ) -> None:
+    def __init__(self, directories: Mapping[str, Path], *, binaries: Mapping[str, Path], timeout: float) -> None:
         self._directories = directories
         self._binaries = binaries
         self._timeout = timeout
@@ -119,9 +117,7 @@ class Start:
 
 
 @contextmanager
-def starting(
-    directories: Mapping[str, Path], *, binaries: Mapping[str, Path], timeout: float
-) -> Iterator[Start]:
+def starting(directories: Mapping[str, Path], *, binaries: Mapping[str, Path], timeout: float) -> Iterator[Start]:
     """A start that cleans up after itself, whatever happens in the block."""
     start = Start(directories, binaries=binaries, timeout=timeout)
     try:

@@ -114,14 +114,9 @@ def test_a_component_that_ends_is_named(home: Path) -> None:
 
 def test_nothing_survives_a_killed_owner(home: Path) -> None:
     script = (
-        "import devcluster, time\n"
-        "with devcluster.planes('hub'):\n"
-        "    print('ready', flush=True)\n"
-        "    time.sleep(60)\n"
+        "import devcluster, time\nwith devcluster.planes('hub'):\n    print('ready', flush=True)\n    time.sleep(60)\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as owner:
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == "ready\n"
         assert len(processes(home)) == 6

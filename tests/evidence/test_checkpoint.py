@@ -128,6 +128,7 @@ SIGNED = NOTE.split("\n\n")[1]
         (f"{ORIGIN}\n7\nroot!\n\n{SIGNED}", "line 3, the root is not base64"),
         (f"{ORIGIN}\n7\nAAAA\n\n{SIGNED}", "has 3 bytes and not 32"),
         (f"{ORIGIN}\n7\n{ROOT64[:-2]}F=\n\n{SIGNED}", "one valid form"),
+        (f"{ORIGIN}\n7\n{ROOT64}\n\nmore\n\n{SIGNED}", "extension line is empty"),
         (f"{ORIGIN}\n7\n{ROOT64}\n\n{SIGNED[:-1]}", "cut off"),
         (f"{ORIGIN}\n7\n{ROOT64}\n\n- {ORIGIN} AAAAAAAA\n", "signature line 1 is not of the form"),
         (f"{ORIGIN}\n7\n{ROOT64}\n\n{SIGNED}— {ORIGIN}\n", "signature line 2 is not of the form"),

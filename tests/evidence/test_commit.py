@@ -72,8 +72,11 @@ async def test_nothing_returns_before_it_is_durable(tmp_path: Path, monkeypatch:
                 assert fsync.count == number + 1
 
 
-async def test_batches_are_bounded_and_requests_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("domicile.evidence.commit.MAX_BATCH", 10)
+@pytest.mark.parametrize(("bound", "value"), [("MAX_BATCH", 10), ("MAX_BATCH_BYTES", 10 * record(0).size)])
+async def test_batches_are_bounded_and_requests_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
+) -> None:
+    monkeypatch.setattr(f"domicile.evidence.commit.{bound}", value)
     with opened(tmp_path) as log:
         fsync = SlowFsync(monkeypatch, seconds=0)
         async with GroupCommit(log) as commit:
@@ -171,6 +174,17 @@ async def test_a_checkpoint_that_fails_is_tried_again_without_spinning(
             assert 2 <= fsync.calls <= 6
             fsync.on = False
             await eventually(lambda: log.checkpoint.size == 1)
+
+
+async def test_a_checkpoint_that_fails_in_a_way_nobody_thought_of_stops_no_append(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path, limits=Limits(checkpoint_records=1)) as log:
+        async with GroupCommit(log) as commit:
+            with monkeypatch.context() as patch:
+                patch.setattr(notes, "sign", lambda *_, **__: 1 / 0)
+                for number in range(3):
+                    assert (await commit.append([record(number)]))[0].seq == number
 
 
 class Stubborn:

@@ -49,18 +49,24 @@ def test_records_are_lines_that_hold_the_hash_of_the_line_before(tmp_path: Path)
     assert [position.hash for position in positions] == hashes
 
 
-def test_one_batch_is_one_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def watch_fsync(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of files and directories that are fsynced from now on, in a list that grows."""
     synced: list[str] = []
     real = os.fsync
 
     def fsync(descriptor: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
         real(descriptor)
 
+    monkeypatch.setattr(os, "fsync", fsync)
+    return synced
+
+
+def test_one_batch_is_one_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(tmp_path) as log:
-        monkeypatch.setattr(os, "fsync", fsync)
+        synced = watch_fsync(monkeypatch)
         log.append(records(50))
-        assert synced == [str(segment_files(tmp_path)[0])]
+        assert synced == [f"{0:020}.jsonl"]
 
 
 def test_a_new_segment_by_size(tmp_path: Path) -> None:
@@ -95,14 +101,7 @@ def test_the_new_segment_s_name_and_the_old_one_s_bytes_are_durable(
 ) -> None:
     with opened(tmp_path, limits=small_segments(1)) as log:
         log.append([record(0)])
-        synced: list[str] = []
-        real = os.fsync
-
-        def fsync(descriptor: int) -> None:
-            synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
-            real(descriptor)
-
-        monkeypatch.setattr(os, "fsync", fsync)
+        synced = watch_fsync(monkeypatch)
         log.append([record(1)])
         assert synced == ["segments", f"{1:020}.jsonl"]
 
@@ -143,6 +142,25 @@ def crash(log: object) -> None:
     tail.close()
     os.close(lock)
     log._closed = True  # type: ignore[attr-defined]
+
+
+def test_a_checkpoint_is_durable_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path) as log:
+        log.append([record(0)])
+        synced = watch_fsync(monkeypatch)
+        log.write_checkpoint()
+        assert synced[:2] == [f".{1:020}.txt.new", "checkpoints"]
+
+
+def test_a_segment_finished_in_a_crash_becomes_read_only(tmp_path: Path) -> None:
+    log = opened(tmp_path, limits=small_segments(1))
+    for number in range(3):
+        log.append([record(number)])
+    crash(log)
+    for path in segment_files(tmp_path):
+        path.chmod(0o644)
+    opened(tmp_path).close()
+    assert [path.stat().st_mode & 0o222 for path in segment_files(tmp_path)] == [0, 0, 0o200]
 
 
 def test_a_checkpoint_is_the_tree_over_the_lines(tmp_path: Path) -> None:

@@ -146,3 +146,10 @@ def test_sizes_that_no_consistency_proof_is_for(old: int, new: int) -> None:
         verify_consistency([], old_size=old, old_root=EMPTY_ROOT, new_size=new, new_root=naive_root(leaves_of(4)))
     with pytest.raises(ValueError, match="no tree"):
         consistency_proof(leaves_of(new), old_size=old)
+
+
+def test_a_consistency_proof_for_a_smaller_tree_is_too_short() -> None:
+    leaves = leaves_of(2)
+    proof = consistency_proof(leaves, old_size=1)
+    with pytest.raises(ProofInvalid, match="too short"):
+        verify_consistency(proof, old_size=1, old_root=leaves[0], new_size=3, new_root=naive_root(leaves))

@@ -320,6 +320,7 @@ def test_a_line_longer_than_any_record_is_a_problem_not_a_memory_leak(log: Path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert report.first is not None and "longer than" in report.first.what and report.first.seq == SIZE
+    assert (report.records, report.problem_count) == (SIZE + 1, 1)
     assert peak < 8 << 20
 
 

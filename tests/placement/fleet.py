@@ -126,6 +126,15 @@ def cluster(provider: str, changes: tuple[str, ...], pools: tuple[Pool, ...]) ->
     return read
 
 
+def amended(spec: SovereignClusterSpec, change: str) -> SovereignClusterSpec:
+    """A cluster of which one thing became otherwise."""
+    raw = spec.plain()
+    raw["facts"] = merge_patch(raw.get("facts") or {}, FACT_CHANGES[change])
+    read = read_spec({"apiVersion": API_VERSION, "kind": "SovereignCluster", "spec": raw})
+    assert isinstance(read, SovereignClusterSpec)
+    return read
+
+
 @cache
 def frameworks() -> dict[str, Framework]:
     """Compiled once: that takes longer than all the rest."""

@@ -47,7 +47,6 @@ def test_a_member_that_is_cut_off(stage: Stage, space: Space, product: str) -> N
         infd = space.says("moves", "Available", "True", "PodsReady")
         assert placements(infd) == [("union-2", "near"), ("union-1", "far")], "the old copy is not forgotten"
         stage.entity("lessor")
-
     reachable(stage, "True")
     space.gone("leaves", seconds=40)
     eventually(lambda: placements(space.read("moves")) == [("union-2", "near")], "the old copy withdrawn")

@@ -92,7 +92,7 @@ def test_owned_environment_wins(names: list[str]) -> None:
     assert effective.get("MINE", "user") == "user"
 
 
-ARGUMENTS = (
+ARGUMENTS: tuple[tuple[str, list[str]], ...] = (
     ("vLLM", ["--model=/models", "--served-model-name=m", "--port=8000"]),
     ("SGLang", ["--model-path=/models", "--served-model-name=m", "--port=8000"]),
     ("LlamaCpp", ["--offline", "--alias=m", "--host=0.0.0.0", "--port=8000"]),

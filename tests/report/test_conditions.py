@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domicile.model.status import Conditions, InferenceDeploymentStatus, SovereignClusterStatus
+from domicile.model.status import InferenceDeploymentStatus, SovereignClusterStatus
 from domicile.model.verdicts import Finding, RuleVerdict, Verdict
 from domicile.placement.decide import Decision, Nearest, Outcome, Refused
 from domicile.placement.request import Refusal, RefusalReason
@@ -19,12 +19,12 @@ from domicile.placement.verdicts import Row, Verdicts
 from domicile.report.cluster import ClusterStory, PoolStory, cluster_status, object_status
 from domicile.report.conditions import ORDER, Said, conditions
 from domicile.report.workload import Copy, Story, workload_status
+from domicile.tiers.reading import Options
 from tests.placement import fleet
 
 AT = datetime(2026, 11, 1, 12, 30, 45, 678901, tzinfo=UTC)
 LATER = AT + timedelta(minutes=5)
 ETCD_LIMIT = 1_500_000  # bytes an API server can store of one object
-assert Conditions
 
 
 def types(said: list[dict[str, Any]]) -> list[str]:
@@ -87,7 +87,7 @@ INVENTORY = fleet.Fleet(
         for name, provider in (("c1", "nordlys"), ("c2", "other"), ("c3", "third"))
     },
 ).build()
-TABLE: Verdicts = INVENTORY.verdicts("cada", fleet.Options(), at=fleet.AT)
+TABLE: Verdicts = INVENTORY.verdicts("cada", Options(), at=fleet.AT)
 ROWS = {name: TABLE.row((name, "p1")) for name in ("c1", "c2", "c3")}
 FINDING = Finding(Verdict.VIOLATED, "LegalEntity/x", "seats.registeredOffice", "CH", "Union")
 
@@ -130,7 +130,7 @@ told = st.builds(
 )
 refusals = st.builds(Refusal, st.sampled_from(RefusalReason), texts)
 stories = st.one_of(
-    told.filter(lambda s: bool(s.copies) or s.decision is None or s.decision.outcome is not Outcome.PLACED),
+    told.filter(lambda s: bool(s.copies) or (s.decision and s.decision.outcome not in (Outcome.PLACED, Outcome.HELD))),
     st.builds(lambda story, refusal: replace(story, refusal=refusal, decision=None, row=None), told, refusals),
 )
 
@@ -303,7 +303,7 @@ def test_a_cluster_with_few_pools_tells_all() -> None:
     assert status["levels"] == f"p1={row.proven}"
 
 
-CLUSTERS = (
+CLUSTERS: tuple[tuple[str, dict[str, Any], tuple[str, str]], ...] = (
     ("usable", {}, ("True", "Usable")),
     ("facts wrong", {"problems": ["spec.x: no"]}, ("False", "FactsInvalid")),
     ("no connection", {"connected": False}, ("False", "NoConnection")),

@@ -138,5 +138,3 @@ def _refuse_twins(loaded: list[Loaded], problems: list[Problem]) -> None:
             problems.append(Problem(one.origin.at(("metadata", "name")), f"{one.kind}/{one.name}", message))
             loaded.remove(one)
         seen.setdefault(key, one)
-
-

@@ -65,8 +65,9 @@ class GroupCommit:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> GroupCommit:
+        newest = await self._in_thread(self._log.checkpoint_text)  # sinks may have missed it when the last writer ended
         self._task = asyncio.create_task(self._run(), name="decision-log")
-        self._publish(await self._in_thread(self._log.checkpoint_text))
+        self._publish(newest)
         return self
 
     async def __aexit__(
@@ -160,9 +161,9 @@ class GroupCommit:
             return
         try:
             self._publish(await self._in_thread(self._log.write_checkpoint))
-        except LogError as error:
+        except Exception as error:  # whatever it is, appends must go on
             self._not_before = now + self._retry
-            log.error("no checkpoint: %s", error)
+            log.error("no checkpoint: %s", error, exc_info=not isinstance(error, LogError))
 
     def _publish(self, text: str) -> None:
         for publisher in self._publishers:

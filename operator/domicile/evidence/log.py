@@ -213,7 +213,7 @@ class DecisionLog:
         text = notes.sign(checkpoint, keys=[self._signer])
         with _storage("checkpoint not stored"):
             store(self.directory / layout.CHECKPOINTS, text=text)
-        state.signed, state.unsigned_since = checkpoint, None
+        state.signed = checkpoint
         try:  # after the checkpoint: a frontier without one is of no use, the other way round opening is slower
             replace_file(self.directory / layout.FRONTIER, data=encode_frontier(state.frontier))
         except OSError as error:

@@ -1,14 +1,14 @@
-"""Opening a log: what is stored, checked from the last checkpoint on, and the half line of a crash cut off.
+"""Opening a log: what is stored, checked from the last checkpoint on.
 
-A record that was written whole is never removed, acknowledged or not. Anything but a torn last line is damage, and
-damage is not repaired here: a log that heals itself proves nothing.
+The one thing that is repaired is a torn last line, which `tail.Tail` cuts off when it opens the segment at the size
+found here. A record that was written whole is never removed, acknowledged or not. Anything else is damage, and stays
+as it is: a log that heals itself proves nothing.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,7 +33,7 @@ class Recovery:
     rechecked: int  # records whose chain and place were checked
     rebuilt: bool  # whether the whole log was read, since the cached frontier was missing or wrong
     torn_file: str | None = None
-    torn_bytes: int = 0  # cut off the end of `torn_file`
+    torn_bytes: int = 0  # at the end of `torn_file`, cut off
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class State:
     segment_bytes: int = 0
     segment_since: datetime | None = None  # time of its first record
     signed: Checkpoint | None = None  # the newest checkpoint; None in a directory that never was a log
-    unsigned_since: datetime | None = None  # time of the first record after it
+    unsigned_since: datetime | None = None  # time of the first record after it, if there is one
 
 
 def recover(directory: Path, *, keys: Sequence[VerifierKey]) -> tuple[State, Recovery]:
@@ -139,7 +139,8 @@ class _Reading:
             if not line.whole:
                 if not (line.torn and last):
                     raise LogDamaged(f"{where}: cut off, or longer than any record")
-                self._cut_off(segment.path, keep=read)
+                self.torn = segment.path.stat().st_size - read
+                log.warning("a torn last line", extra={"file": segment.path.name, "bytes": self.torn})
                 break
             read += len(line.data) + 1
             if since is None or seq >= base.size:
@@ -174,14 +175,6 @@ class _Reading:
     def _compare(self, size: int) -> None:
         if size in self.checkpoints and self._checkpoint(size).root != self.state.frontier.root:
             raise LogDamaged(f"the {size} records stored are not those that checkpoint {size} was signed over")
-
-    def _cut_off(self, path: Path, *, keep: int) -> None:
-        """The one thing that is repaired: bytes after the last newline of the last segment."""
-        with path.open("r+b") as file:
-            self.torn = file.seek(0, os.SEEK_END) - keep
-            file.truncate(keep)
-            os.fsync(file.fileno())
-        log.warning("cut off a torn last line", extra={"file": path.name, "bytes": self.torn})
 
     def _finish_segments(self) -> None:
         """A crash may have come between beginning a segment and closing the one before it."""

@@ -95,17 +95,14 @@ class Member:
         self.uid = ""  # of the kube-system namespace: what makes the cluster this cluster
         self._used: defaultdict[str, dict[str, float]] = defaultdict(dict)
         self._bound: defaultdict[str, int] = defaultdict(int)  # workload -> bound pods
+        self.bound_changes = 0  # how often any of them changed
         self._rooms: dict[str, PoolRoom] = {}
         self._by_pool: dict[str, list[str]] = {}
         self._pool_of: dict[str, str] = {}
         self._pool_problems: dict[str, str] = {}
         self._sorted = False
-        self.nodes: Reflector[NodeFacts] = Reflector(
-            client, "/api/v1/nodes", project=project_node, on_change=self._node_changed
-        )
-        self.pods: Reflector[PodFacts] = Reflector(
-            client, "/api/v1/pods", project=project_pod, on_change=self._pod_changed
-        )
+        self.nodes = Reflector(client, "/api/v1/nodes", project=project_node, on_change=self._node_changed)
+        self.pods = Reflector(client, "/api/v1/pods", project=project_pod, on_change=self._pod_changed)
         self.deployments: Reflector[Observed] = Reflector(
             client,
             "/apis/apps/v1/deployments",
@@ -263,6 +260,7 @@ class Member:
             self._rooms.pop(self._pool_of.get(pod.node, ""), None)
             if pod.workload:
                 self._bound[pod.workload] += sign
+                self.bound_changes += 1
         if new is None:
             self._on_room()
 

@@ -67,11 +67,16 @@ def project_pod(raw: Mapping[str, Any]) -> PodFacts | None:
 
 
 def _pod_requests(spec: Mapping[str, Any]) -> Amounts:
-    """Sum over the containers, or the largest init container where that is more (as the scheduler counts)."""
-    total = _total(spec.get("containers") or ())
-    for container in spec.get("initContainers") or ():
+    """Containers and sidecars together, or the largest init container where that is more, and the overhead of the
+    sandbox (as the scheduler counts)."""
+    init = spec.get("initContainers") or ()
+    sidecars = [c for c in init if c.get("restartPolicy") == "Always"]
+    total = _total([*(spec.get("containers") or ()), *sidecars])
+    for container in init:
         for name, amount in _total([container]).items():
             total[name] = max(total.get(name, 0.0), amount)
+    for name, text in (spec.get("overhead") or {}).items():
+        total[name] = total.get(name, 0.0) + read_quantity(text)
     return tuple(sorted(total.items()))
 
 

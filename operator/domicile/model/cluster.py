@@ -340,14 +340,12 @@ class NodeMembership(Model):
         default=None, alias="providerIDPrefix", description="Prefix of spec.providerID"
     )
     names: Annotated[list[ObjectName], Field(max_length=512)] | None = Field(default=None, description="Node names")
-    labels: Annotated[dict[RestrictedLabel, Annotated[str, Field(max_length=63)]], Field(max_length=8)] | None = (
-        Field(
-            default=None,
-            description="Labels under *.node-restriction.kubernetes.io only, which no kubelet can write",
-            json_schema_extra={
-                "x-key-message": "use keys under *.node-restriction.kubernetes.io, which no kubelet can write"
-            },
-        )
+    labels: Annotated[dict[RestrictedLabel, Annotated[str, Field(max_length=63)]], Field(max_length=8)] | None = Field(
+        default=None,
+        description="Labels under *.node-restriction.kubernetes.io only, which no kubelet can write",
+        json_schema_extra={
+            "x-key-message": "use keys under *.node-restriction.kubernetes.io, which no kubelet can write"
+        },
     )
 
 

@@ -196,9 +196,7 @@ class Support(Model):
     foreign_measures: bool | None = Field(
         default=None, description="Measures for support from outside are in place (Annex II 1.1(d))"
     )
-    data_path_outside: bool | None = Field(
-        default=None, description="Support from outside has a path to customer data"
-    )
+    data_path_outside: bool | None = Field(default=None, description="Support from outside has a path to customer data")
     personnel_union_residents: bool | None = Field(
         default=None, description="All support personnel reside in the Union (Annex II 3.1(h))"
     )

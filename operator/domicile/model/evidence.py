@@ -54,7 +54,7 @@ class Evidence(Model):
     document: Line | None = Field(default=None, description="Digest or address of the document")
     node_pools: Annotated[list[PoolName], Field(max_length=128)] | None = Field(
         default=None,
-        description="Pools whose own facts this also covers, or [\"*\"]; absent = only facts of the cluster as a whole",
+        description='Pools whose own facts this also covers, or ["*"]; absent = only facts of the cluster as a whole',
     )
     asserts: Annotated[list[Assertion], Field(max_length=64)] | None = Field(
         default=None, description="Values the document states, compared with the declared ones"

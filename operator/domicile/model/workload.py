@@ -15,9 +15,7 @@ from domicile.model.schema import Age, Country, Digest, Label, Level, Line, Mode
 TIER_ANNOTATION = "domicile.dev/sovereignty-tier"
 TIER_FLOOR_LABEL = "domicile.dev/minimum-tier"
 
-ImageRef = Annotated[
-    str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^@\s]+@sha256:[0-9a-f]{64}$")
-]
+ImageRef = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^@\s]+@sha256:[0-9a-f]{64}$")]
 
 PINNED = "@sha256:[0-9a-f]{64}$"
 
@@ -35,9 +33,9 @@ class ModelSource(Model):
     )
 
     name: Word = Field(description="Name the endpoint serves it under")
-    source: Annotated[
-        str, StringConstraints(min_length=1, max_length=1024, pattern=r"^(oci|pvc|file)://[^\s]+$")
-    ] = Field(description="oci://IMAGE or pvc://CLAIM, mounted at /models, or file:///PATH inside the image")
+    source: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^(oci|pvc|file)://[^\s]+$")] = (
+        Field(description="oci://IMAGE or pvc://CLAIM, mounted at /models, or file:///PATH inside the image")
+    )
     digest: Digest | None = Field(default=None, description="sha256 of the weights where the source names none")
 
 

@@ -176,14 +176,14 @@ def _reachable(slots: int, verdicts: Verdicts, field: Field) -> int:
 def _roomiest(request: Request, keys: list[Key], field: Field) -> Key | None:
     """The candidate with room for most such pods, by name among equals; None where no candidate has enough."""
     best: Key | None = None
-    most = 0
+    most, least = 0, request.replicas
     for key in keys:
         room = field.room(key)
-        if room.fits(request.shape) < max(most, request.replicas) or not room.carries(request.shape):
+        if room.fits(request.shape) < least or not room.carries(request.shape):
             continue  # promises take room and never make it
         free = _free(request, key, field)
         if free >= request.replicas and (best is None or (-free, key) < (-most, best)):
-            best, most = key, free
+            best, most, least = key, free, max(free, request.replicas)
     return best
 
 
@@ -291,7 +291,7 @@ def explain(request: Request, *, verdicts: Verdicts, field: Field) -> list[Expla
 def _obstacle(request: Request, key: Key, field: Field) -> str:
     if not field.reachable(key[0]):
         return "cannot be reached"
-    if _free(request, key, field) >= request.replicas and field.room(key).carries(request.shape):
+    if field.room(key).carries(request.shape) and _free(request, key, field) >= request.replicas:
         return ""
     return _shortage(request, [key], field)
 

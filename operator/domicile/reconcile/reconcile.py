@@ -89,8 +89,7 @@ def _decide(scene: Scene, accepted: Accepted, verdicts: Verdicts) -> Decision:
     """Decide, and take the room at once: the next decision must see it."""
     world, key = scene.world, scene.workload.key
     began = time.perf_counter()
-    placed = scene.workload.placed
-    previous = world.promised(key) or (placed[0] if placed else None)
+    previous = next(iter(scene.workload.placed), None)  # a promise that was not written down binds nobody
     decision = decide(accepted.request, verdicts=verdicts, field=world, previous=previous)
     DECIDE_SECONDS.observe(time.perf_counter() - began)
     if decision.chosen is not None:
@@ -126,6 +125,8 @@ async def _place(
         workload = scene.workload
     if decision.chosen not in workload.placed:
         scene = replace(scene, workload=await _write(scene, story))
+        if not workload.placed:
+            return After(0.0)  # whoever came meanwhile learns where he will run before this one is delivered
     member = world.members.get(cluster)
     current = story.copies[0]
     if member is not None and member.reachable and not current.delivered:

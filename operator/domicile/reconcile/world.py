@@ -6,7 +6,7 @@ its own: members are connected by ``runtime.connections``.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -137,6 +137,7 @@ class World:
         self._enqueue = enqueue
         self._promises: dict[str, Promise] = {}
         self._by_pool: defaultdict[Key, set[str]] = defaultdict(set)
+        self._reserved: dict[Key, tuple[object, tuple[Reservation, ...]]] = {}  # until a promise or a binding changes
         self.waiting: set[str] = set()  # workloads without a place
         self.written: dict[str, float] = {}  # when a workload's status was last written, on the monotonic clock
 
@@ -194,6 +195,7 @@ class World:
         self.take_back(key)
         self._promises[key] = promise
         self._by_pool[promise.key].add(key)
+        self._reserved.pop(promise.key, None)
         self.waiting.discard(key)
 
     def take_back(self, key: str) -> None:
@@ -201,6 +203,7 @@ class World:
         promise = self._promises.pop(key, None)
         if promise is not None:
             self._by_pool[promise.key].discard(key)
+            self._reserved.pop(promise.key, None)
 
     def promised(self, key: str) -> Key | None:
         """Where the workload was last decided to run."""
@@ -216,14 +219,26 @@ class World:
 
     def reserved(self, key: Key, *, beside: str) -> tuple[Reservation, ...]:
         """Pods promised to a pool that no scheduler has bound yet, but for those of ``beside``."""
+        own = self._promises.get(beside)
+        if own is not None and own.key == key:
+            return self._unbound(key, beside=beside)
         member = self.members.get(key[0])
-        pending = []
+        stamp = (member, member.bound_changes if member else 0)
+        known = self._reserved.get(key)
+        if known is None or known[0] != stamp:
+            known = self._reserved[key] = (stamp, self._unbound(key, beside=""))
+        return known[1]
+
+    def _unbound(self, key: Key, *, beside: str) -> tuple[Reservation, ...]:
+        """Promises to a pool that are not kept yet, gathered by shape."""
+        member = self.members.get(key[0])
+        pods: Counter[Shape] = Counter()
         for name in self._by_pool.get(key, ()):
             promise = self._promises[name]
             missing = promise.replicas - (member.bound(name) if member else 0)
             if name != beside and missing > 0:
-                pending.append(Reservation(promise.shape, missing))
-        return tuple(pending)
+                pods[promise.shape] += missing
+        return tuple(Reservation(shape, missing) for shape, missing in pods.items())
 
     def reachable(self, cluster: str) -> bool:
         """Whether a member's facts are fresh enough to admit something new."""

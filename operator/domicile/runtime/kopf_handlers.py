@@ -16,6 +16,20 @@ from domicile.model.schema import GROUP, VERSION
 from domicile.reconcile.world import World
 
 
+class NoHistory(kopf.DiffBaseStorage):
+    """Kopf copies every object twice to find what changed since it last handled it. No handler of ours asks."""
+
+    def fetch(self, **_: Any) -> None:
+        """Nothing was kept."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Nothing is worth keeping."""
+        return kopf.BodyEssence({})
+
+    def store(self, **_: Any) -> None:
+        """Nothing is kept."""
+
+
 def kopf_settings() -> kopf.OperatorSettings:
     """Kopf without Events, peering, CRD scanning or annotations of its own. Its finalizer stays another than ours:
     kopf takes the one it believes its own off every object that no handler of its own holds."""
@@ -23,6 +37,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.scanning.disabled = True
+    settings.persistence.diffbase_storage = NoHistory()
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 10
