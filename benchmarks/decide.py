@@ -139,9 +139,14 @@ def _request(key: str, rng: random.Random) -> Request:
         level=rng.choice(LEVELS),
         shape=Shape(products, rng.choice((1, 1, 2, 4)), 0.0, 8.0, 64 * 2.0**30),
         replicas=rng.choice((1, 1, 2, 3)),
-        countries=frozenset(rng.sample(estate.UNION, 4)) if rng.random() < 0.3 else None,
-        excluded=frozenset({f"cluster-{rng.randrange(100):05}"}) if rng.random() < 0.2 else frozenset(),
+        countries=_countries(rng) if rng.random() < 0.3 else None,
+        excluded=frozenset({f"cluster-{rng.randrange(20):05}"}) if rng.random() < 0.2 else frozenset(),
     )
+
+
+def _countries(rng: random.Random) -> frozenset[str]:
+    first, size = rng.randrange(len(estate.UNION)), rng.choice((2, 4))
+    return frozenset((*estate.UNION, *estate.UNION)[first : first + size])
 
 
 # -- measurements ----------------------------------------------------------------------------------------------------

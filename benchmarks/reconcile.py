@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks import meters
 from benchmarks.figures import machine, tell
 from benchmarks.meters import Writes
-from benchmarks.sightings import DEPLOYMENTS, WORKLOADS, Sightings, follow
+from benchmarks.sightings import DEPLOYMENTS, STATES, WORKLOADS, Sightings, follow
 from benchmarks.stage import Stage, stage, workload
 from domicile.kube.client import KubeClient
 from domicile.kube.connect import hub_client
@@ -93,6 +93,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--members", type=int, default=2)
     parser.add_argument("--nodes", type=int, default=20, help="KWOK nodes of each member")
     parser.add_argument("--quiet", type=float, default=20.0, help="seconds afterwards in which nothing may be written")
+    parser.add_argument("--bare", action="store_true", help="members without controllers and pods: delivery alone")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds a scenario may take")
     arguments = parser.parse_args()
     if not arguments.burst and not arguments.pace:
@@ -110,12 +111,21 @@ async def _run(arguments: argparse.Namespace, ready: Stage, loads: list[Load]) -
             tasks.append(asyncio.create_task(follow(member, DEPLOYMENTS, sightings.on_member)))
         bench = Bench(arguments, ready, hub, sightings)
         try:
+            if arguments.bare:
+                _bare(ready)
             await _warm_up(bench)
             return {load.name: await _scenario(bench, load) for load in loads}
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _bare(ready: Stage) -> None:
+    """Freeze everything in the members but their API servers: what is left is what delivery costs."""
+    for plane in ready.members.values():
+        for component in ("kube-controller-manager", "kube-scheduler", "kwok"):
+            plane.pause(component)
 
 
 async def _warm_up(bench: Bench) -> None:
@@ -173,7 +183,8 @@ async def _create(bench: Bench, load: Load) -> None:
 async def _settled(bench: Bench, count: int) -> bool:
     with suppress(TimeoutError):
         async with asyncio.timeout(bench.arguments.timeout):
-            await bench.sightings.until(lambda: bench.sightings.complete(count), check=bench.check)
+            states = STATES[:2] if bench.arguments.bare else STATES
+            await bench.sightings.until(lambda: bench.sightings.complete(count, states=states), check=bench.check)
             return True
     return False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -65,9 +65,9 @@ class Sightings:
                     await self._news.wait()
             check()
 
-    def complete(self, count: int) -> bool:
-        """Whether all workloads were seen in every state."""
-        return all(len(times) >= count for times in self.seen.values())
+    def complete(self, count: int, *, states: Sequence[str]) -> bool:
+        """Whether all workloads were seen in these states."""
+        return all(len(self.seen[state]) >= count for state in states)
 
     def unready(self) -> dict[str, int]:
         """How many workloads never were ready, by the reason their status gives last."""

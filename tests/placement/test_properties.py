@@ -18,6 +18,7 @@ from domicile.model.verdicts import Verdict
 from domicile.placement.capacity import room_for
 from domicile.placement.decide import NEAREST, Decision, Explained, Outcome, decide, explain
 from domicile.placement.verdicts import Key, Row
+from domicile.tiers.evaluate import evaluate
 from tests.placement import fleet
 from tests.placement.fleet import AT, Fleet, Question, Rooms, questions
 
@@ -90,6 +91,21 @@ def test_only_satisfied_admits(known: Fleet, question: Question, rooms: Rooms) -
     assert row is not None and row.levels[question.request.level] is Verdict.SATISFIED
     mandatory = {r.spec.id for r in inventory.frameworks[question.framework].rules if r.spec.mandatory}
     assert not [r for r in row.failed if r.level <= question.request.level and r.rule in mandatory]
+
+
+@few
+@given(fleet.fleets, questions())
+def test_every_pool_is_judged_by_its_own_facts(known: Fleet, question: Question) -> None:
+    """Whatever a table shares between pools that are alike: the evaluator says the same of each alone."""
+    inventory = known.build()
+    framework, options = inventory.frameworks[question.framework], question.options
+    for key in fleet_keys(inventory):
+        candidate, row = inventory.candidate(key), question.table(inventory).row(key)
+        assert candidate is not None and row is not None
+        alone = evaluate(framework, candidate, entities=inventory.entities, at=AT, options=options)
+        failed = alone.failed(max(framework.levels), recognition=options.recognition)
+        assert (row.levels, row.proven, row.until) == (alone.levels, alone.proven, alone.until)
+        assert [(r.rule, r.verdict, r.findings) for r in row.failed] == [(r.rule, r.verdict, r.reasons) for r in failed]
 
 
 @few

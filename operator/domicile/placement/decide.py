@@ -273,7 +273,7 @@ def explain(request: Request, *, verdicts: Verdicts, field: Field) -> list[Expla
     unwished = set(members(outside | excluded))
     own: dict[tuple[str, str], tuple[RuleVerdict, ...]] = {}  # pools of one cluster mostly share it
     result = []
-    for key, slot in sorted(verdicts.slots.items()):
+    for key, slot in verdicts.by_name:
         row = verdicts.rows[slot]
         assert row is not None
         if slot in unwished:

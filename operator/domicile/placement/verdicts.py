@@ -20,7 +20,8 @@ from domicile.tiers.framework import Framework
 from domicile.tiers.reading import Options
 
 Key = tuple[str, str]  # cluster, pool
-MAX_ANSWERS = 1024
+MAX_ANSWERS = 2048
+BY_NAME = "by name"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +79,14 @@ class Verdicts:
         """The row of a candidate, if it exists."""
         slot = self.slots.get(key)
         return None if slot is None else self.rows[slot]
+
+    @property
+    def by_name(self) -> list[tuple[Key, int]]:
+        """All candidates with their slots, in the order of their names."""
+        if BY_NAME not in self.answers:
+            self.remember(BY_NAME, sorted(self.slots.items()))
+        order: list[tuple[Key, int]] = self.answers[BY_NAME]
+        return order
 
     def remember(self, question: Hashable, answer: Any) -> None:
         """Keep something worked out from the bits until they change; as many as there are likely to be askers."""
