@@ -16,9 +16,10 @@ from domicile.model.cluster import SovereignClusterSpec
 from domicile.model.entity import LegalEntitySpec
 from domicile.model.verdicts import Verdict
 from domicile.placement.capacity import room_for
-from domicile.placement.decide import NEAREST, Decision, Explained, Outcome, decide, explain
+from domicile.placement.decide import NEAREST, Decision, Explained, Outcome, Request, decide, explain
 from domicile.placement.verdicts import Key, Row
 from domicile.tiers.evaluate import evaluate
+from domicile.tiers.reading import Options
 from tests.placement import fleet
 from tests.placement.fleet import AT, Fleet, Question, Rooms, questions
 
@@ -179,6 +180,17 @@ def test_explanation_and_decision_agree(known: Fleet, question: Question, rooms:
         assert obstacles[decided.chosen] == ""
     elif legal:
         assert all(obstacles.values()) and decided.obstacle
+
+
+@few
+@given(fleet.fleets, st.lists(fleet.requests, min_size=2, max_size=4), fleet.fields)
+def test_answers_do_not_depend_on_what_was_asked_before(known: Fleet, asked: list[Request], rooms: Rooms) -> None:
+    """The many workloads that share a table each get the answer they would get alone."""
+    shared = known.build()
+    asking = [Question(request, "cada", Options()) for request in asked]
+    alone = [decision(known.build(), question, rooms) for question in asking]
+    for _ in range(2):
+        assert [decision(shared, question, rooms) for question in asking] == alone
 
 
 @few

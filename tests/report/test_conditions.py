@@ -257,6 +257,17 @@ def test_stories(fields: dict[str, Any], expected: dict[str, tuple[str, str]]) -
     assert expected.items() <= said.items()
 
 
+def test_the_inventory_of_a_decision_is_the_one_it_was_made_on() -> None:
+    """Facts that change nothing about the decision do not move it, so that nothing is written for them."""
+    digests = ["sha256:" + letter * 64 for letter in "123"]
+    told = Story(1, "w", 3, INVENTORY.frameworks["cada"], digests[0], LEFT)
+    first = workload_status(told, before={}, at=AT)
+    other_facts = replace(told, inventory_digest=digests[1])
+    assert workload_status(other_facts, before=first, at=LATER) == first
+    other_decision = replace(other_facts, decision=replace(LEFT, candidates=4), inventory_digest=digests[2])
+    assert workload_status(other_decision, before=first, at=LATER)["decision"]["inventory"] == digests[2]
+
+
 # -- limits --------------------------------------------------------------------------------------------------------
 
 LONG = "é" * 3000

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -35,12 +35,16 @@ class Row:
     satisfied: int  # number of rules satisfied
     until: datetime | None
     touched: frozenset[str]
+    _refusals: dict[int, tuple[RuleVerdict, ...]] = field(init=False, default_factory=dict)
 
     def refusals(self, level: int) -> tuple[RuleVerdict, ...]:
         """The rules that keep the candidate from ``level``; a rule that only counts for a score never does alone."""
-        if self.levels.get(level) is Verdict.SATISFIED:
-            return ()
-        return tuple([r for r in self.failed if r.level <= level])
+        known = self._refusals.get(level)
+        if known is None:
+            satisfied = self.levels.get(level) is Verdict.SATISFIED
+            known = () if satisfied else tuple([r for r in self.failed if r.level <= level])
+            self._refusals[level] = known
+        return known
 
 
 class Bits:
