@@ -202,7 +202,8 @@ def ownership_problems(subjects: Mapping[str, Subject]) -> dict[str, str]:
             if owner in path:
                 cycle = [*path[path.index(owner) :], owner]
                 for member in cycle:
-                    problems.setdefault(member, "ownership cycle " + " -> ".join(cycle))
+                    loop = " -> ".join(cycle)
+                    problems.setdefault(member, f"ownership cycle {loop}; correct the owners of one of them")
             elif owner in subjects and owner not in settled:
                 path.append(owner)
                 stack.append((owner, sorted(owner_names(subjects[owner]))))
