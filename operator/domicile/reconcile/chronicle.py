@@ -14,6 +14,7 @@ from domicile.evidence.errors import LogError
 from domicile.evidence.record import Record, RecordType
 from domicile.inventory.delivered import Drift
 from domicile.model.schema import API_VERSION
+from domicile.model.verdicts import Verdict
 from domicile.placement.disruption import Opened
 from domicile.placement.react import Action
 from domicile.placement.request import Refusal
@@ -43,10 +44,10 @@ async def judged(world: World, workload: Workload, case: Case) -> None:
 
 async def moved(world: World, workload: Workload, case: Case, source: Key) -> None:
     """The last pod of the old copy is gone."""
-    level, target = case.accepted.request.level, workload.placed[0]
+    level, target = case.matter.tier.level, workload.placed[0]
     text = f"moved from {'/'.join(source)} to {'/'.join(target)}"
     payload = subject(workload) | {"outcome": "Moved", "from": "/".join(source), "to": "/".join(target)}
-    await _append(world, [Record.of(RecordType.MOVED, payload | {"at": instant(case.at)})])
+    await _append(world, [Record.of(RecordType.MOVED, payload | {"at": instant(case.matter.at)})])
     world.tell(_event(workload, case, "Moved", "Move", text))
     metrics.MOVES.labels(str(level)).inc()
 
@@ -139,7 +140,7 @@ def _violation_steps(workload: Workload, case: Case, before: Violation | None, a
     said = []
     known = before is not None and after is not None and _same(before, after)
     if before is not None and not known:
-        ended = {"resolved": instant(case.at), "how": _how(case, workload)}
+        ended = {"resolved": instant(case.matter.at), "how": _how(case, workload)}
         said.append((RecordType.VIOLATION_RESOLVED, before.plain() | ended))
     if after is not None and not known:
         said.append((RecordType.VIOLATION_OPENED, after.plain()))
@@ -158,8 +159,9 @@ def _same(one: Violation, other: Violation) -> bool:
 def _how(case: Case, workload: Workload) -> str:
     if case.violation is not None:
         return "Superseded"
-    healed = case.standing is not None and str(case.standing.verdict) == "Satisfied" and len(workload.placed) == 1
-    return "FactsHealed" if healed else "Vacated"
+    previous = case.matter.previous
+    healed = previous is not None and case.matter.standing(previous).verdict is Verdict.SATISFIED
+    return "FactsHealed" if healed and len(workload.placed) == 1 else "Vacated"
 
 
 def _violation_events(workload: Workload, case: Case, before: Violation | None, after: Violation | None) -> list[Event]:
@@ -170,9 +172,9 @@ def _violation_events(workload: Workload, case: Case, before: Violation | None, 
         events.append(_event(workload, case, "ViolationOpened", "Evaluate", text, warning=True))
     if after is not None and after.acted is not None and (not known or before is None or before.acted is None):
         if case.reaction.action is Action.STOP:
-            text = f"scaled to zero on {'/'.join(after.place)}, as tier {case.tier.level} demands: {after.cause}"
+            text = f"scaled to zero on {'/'.join(after.place)}, as tier {case.matter.tier.level} demands: {after.cause}"
             events.append(_event(workload, case, "Stopped", "ScaleToZero", text, warning=True))
-            metrics.STOPS.labels(str(case.tier.level)).inc()
+            metrics.STOPS.labels(str(case.matter.tier.level)).inc()
         elif case.decision.chosen is not None:
             text = f"moves from {'/'.join(after.place)} to {'/'.join(case.decision.chosen)}"
             events.append(_event(workload, case, "Moving", "Move", text))
@@ -183,7 +185,7 @@ def _violation_events(workload: Workload, case: Case, before: Violation | None, 
 
 
 def _event(workload: Workload, case: Case, reason: str, action: str, note: str, *, warning: bool = False) -> Event:
-    return Event(WORKLOAD, workload.key, workload.uid, reason, action, note, warning, case.at)
+    return Event(WORKLOAD, workload.key, workload.uid, reason, action, note, warning, case.matter.at)
 
 
 def _count(case: Case, before: Violation | None, after: Violation | None) -> None:
@@ -191,4 +193,4 @@ def _count(case: Case, before: Violation | None, after: Violation | None) -> Non
     if after is not None and not known:
         metrics.DETECTION_SECONDS.observe(max(0.0, (after.detected - after.opened).total_seconds()))
     if before is not None and not known:
-        metrics.VACATED_SECONDS.observe(max(0.0, (case.at - before.detected).total_seconds()))
+        metrics.VACATED_SECONDS.observe(max(0.0, (case.matter.at - before.detected).total_seconds()))

@@ -16,6 +16,8 @@ from domicile.reconcile.world import World
 from domicile.render.workload import Manifest, Target, render
 from domicile.report.workload import Copy
 
+NO_POOL = ""
+
 
 class Stray(NamedTuple):
     """A pod that runs where no decision put it. ``pool`` is empty on a node of no pool."""
@@ -83,7 +85,8 @@ def runs(world: World, workload: Workload, place: Key) -> bool:
     if member is None or not member.reachable:
         entries = workload.status.get("placements") or ()
         return any(p.get("desired", 0) for p in entries if (p["cluster"], p["nodePool"]) == place)
-    return bool(member.pods_by_pool(workload.key)[place[1]])
+    pods = member.pods_by_pool(workload.key)
+    return bool(pods[place[1]] or (place[1] not in member.pools and pods[NO_POOL]))
 
 
 def strays_of(world: World, workload: Workload, *, expected: list[Key]) -> list[Stray]:
@@ -92,6 +95,7 @@ def strays_of(world: World, workload: Workload, *, expected: list[Key]) -> list[
     for name, member in sorted(world.members.items()):
         if member.reachable and member.bound(workload.key):
             pools = [pool for cluster, pool in expected if cluster == name]
-            for pod, node in member.pods_outside(workload.key, pools).items():
+            unstated = [pool for pool in pools if pool not in member.pools]  # whose nodes cannot be told
+            for pod, node in member.pods_outside(workload.key, [*pools, *(NO_POOL for _ in unstated)]).items():
                 found.append(Stray(name, pod, node, member.pool_of(node)))
     return found

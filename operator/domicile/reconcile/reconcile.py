@@ -129,7 +129,7 @@ def _current(scene: Scene, case: Case, chosen: Key) -> tuple[Copy, list[Manifest
     """The current copy as its member shows it, and what it should be made of."""
     spec: InferenceDeploymentSpec | None = scene.workload.spec
     assert spec is not None
-    manifests = manifests_of(scene.world, scene.workload, case.accepted, chosen, spec)
+    manifests = manifests_of(scene.world, scene.workload, case.matter.accepted, chosen, spec)
     return wanted_copy(scene.world, scene.workload, chosen, spec, manifests), manifests
 
 
@@ -137,7 +137,7 @@ async def _deliver(scene: Scene, case: Case, chosen: Key, manifests: list[Manife
     """Deliver, unless by now the place is no longer legal: between decision and delivery requests went out and came
     back. How long what was checked had to hold is the exposure window."""
     world, workload = scene.world, scene.workload
-    if not still_legal(world, case, chosen):
+    if not still_legal(case, chosen):
         return False
     member, checked = world.members[chosen[0]], time.monotonic()
     drifted = member.delivered.drift(workload.key)
@@ -145,7 +145,7 @@ async def _deliver(scene: Scene, case: Case, chosen: Key, manifests: list[Manife
     EXPOSURE_SECONDS.observe(time.monotonic() - checked)
     if drifted:
         await chronicle.drifted(world, workload, chosen[0], drifted)
-    return still_legal(world, case, chosen)
+    return still_legal(case, chosen)
 
 
 def _crowded(scene: Scene) -> list[Key]:
@@ -214,7 +214,7 @@ async def _evict_one(scene: Scene, case: Case, current: Copy) -> bool:
     if not mine or case.violation is None or case.violation.action is Action.STAY:
         return False
     member = scene.world.members[current.key[0]]
-    if not member.room(current.key[1]).fits(case.accepted.request.shape):
+    if not member.room(current.key[1]).fits(case.matter.accepted.request.shape):
         return False
     try:
         await evict(member, mine[0].pod)
@@ -227,7 +227,7 @@ def _then(case: Case) -> Result:
     """Nothing is left to do until a grace or a cool-down ends, if one runs."""
     if case.look_again is None:
         return Done()
-    return After(max(0.0, (case.look_again - case.at).total_seconds()) + CONFIRM_SECONDS)
+    return After(max(0.0, (case.look_again - case.matter.at).total_seconds()) + CONFIRM_SECONDS)
 
 
 async def _remains(scene: Scene, place: Key, *, beside: str) -> str | None:
@@ -251,16 +251,15 @@ async def _stop(scene: Scene, case: Case) -> Result:
     world, workload = scene.world, scene.workload
     place = workload.placed[0]
     member = world.members.get(place[0])
-    still = False
     if member is not None and member.reachable:
         try:
-            still = await stop(member, namespace=workload.namespace, name=workload.name)
+            await stop(member, namespace=workload.namespace, name=workload.name)
         except DeliveryError as error:
             return Retry(error)
     copies = [seen_copy(world, workload, key) for key in workload.placed]
     copies[0] = replace(copies[0], desired=0)
-    await _write(scene, replace(_story(scene, case, *copies), stopped=workload.moment("stopped") or case.at))
-    return After(CONFIRM_SECONDS) if member is not None and member.reachable and not still else Done()
+    await _write(scene, replace(_story(scene, case, *copies), stopped=workload.moment("stopped") or case.matter.at))
+    return After(CONFIRM_SECONDS) if member is not None and member.reachable else Done()
 
 
 async def _report_only(scene: Scene, case: Case) -> Result:
@@ -286,7 +285,7 @@ async def _put_back(scene: Scene, case: Case) -> None:
     drifted = member.delivered.drift(workload.key) if member is not None and member.reachable else []
     if member is None or spec is None or not drifted or world.inventory.candidate(place) is None:
         return
-    manifests = manifests_of(world, workload, case.accepted, place, spec)
+    manifests = manifests_of(world, workload, case.matter.accepted, place, spec)
     if manifests[0]["metadata"]["annotations"][DIGEST] != workload.status["placements"][0].get("digest"):
         return  # its spec changed since: delivering that would be a decision
     try:
@@ -360,15 +359,15 @@ def _story(scene: Scene, case: Case, *copies: Copy) -> Story:
     return Story(
         generation=workload.generation,
         name=workload.name,
-        tier=case.accepted.request.level,
-        framework=case.verdicts.framework,
+        tier=case.matter.tier.level,
+        framework=case.matter.verdicts.framework,
         inventory_digest=world.inventory.digest,
         decision=case.decision,
         copies=everything,
-        row=case.verdicts.row(everything[0].key) if everything else None,
+        row=case.matter.verdicts.row(everything[0].key) if everything else None,
         suspended=workload.spec is not None and workload.spec.suspend,
         violation=case.violation,
-        moved=case.at if case.acts else None,
+        moved=case.matter.at if case.acts else None,
         strays=tuple(map(str, case.strays)),
         look_again=case.look_again,
     )

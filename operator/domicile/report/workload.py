@@ -270,6 +270,11 @@ def _summary(story: Story, compliant: Said, placed: Said) -> list[Said]:
         return [Said("Ready", "False", "NotCompliant", compliant.message), _blocked(placed, compliant)]
     if placed.status != "True":
         return [Said("Ready", "False", placed.reason, placed.message), _blocked(placed, placed)]
+    if story.stopped is not None:
+        return [
+            Said("Ready", "False", "Stopped", placed.message),
+            Said("Reconciling", "True", placed.reason, placed.message),
+        ]
     if story.suspended:
         return [Said("Ready", "False", "Suspended", "spec.suspend is set")]
     delivered, available = _delivered(story), _available(story)
