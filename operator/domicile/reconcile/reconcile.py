@@ -101,8 +101,8 @@ async def _place(scene: Scene, case: Case, chosen: Key) -> Result:
             return _vanished(scene)
         scene = replace(scene, workload=world.remember(held))
         workload = scene.workload
-    if chosen not in workload.placed:
-        if crowded := _crowded(scene):
+    if chosen not in workload.placed or workload.moment("stopped"):
+        if crowded := _crowded(scene, chosen):
             return await _thin_out(scene, case, crowded)
         first = not workload.placed
         scene = replace(scene, workload=await _write(scene, _story(scene, case, _current(scene, case, chosen)[0])))
@@ -148,11 +148,11 @@ async def _deliver(scene: Scene, case: Case, chosen: Key, manifests: list[Manife
     return still_legal(case, chosen)
 
 
-def _crowded(scene: Scene) -> list[Key]:
+def _crowded(scene: Scene, chosen: Key) -> list[Key]:
     """Places to leave before a third one is entered: those that were on their way in. What serves longest is kept, with
     whatever else is on its cluster, since that is one Deployment."""
     world, workload = scene.world, scene.workload
-    if len(workload.placed) < COPIES:
+    if len(workload.placed) < COPIES or chosen in workload.placed:
         return []
     keep = next((place for place in reversed(workload.placed) if runs(world, workload, place)), workload.placed[-1])
     return [place for place in workload.placed if place[0] != keep[0]]
@@ -247,19 +247,20 @@ async def _remains(scene: Scene, place: Key, *, beside: str) -> str | None:
 
 
 async def _stop(scene: Scene, case: Case) -> Result:
-    """The tier does not let it run on there: scale to zero first, and look then for another place."""
+    """The tier does not let it run on there: scale to zero first, and look then for another place. A member that cannot
+    be asked cannot be stopped either: another place is taken all the same."""
     world, workload = scene.world, scene.workload
-    place = workload.placed[0]
-    member = world.members.get(place[0])
-    if member is not None and member.reachable:
-        try:
-            await stop(member, namespace=workload.namespace, name=workload.name)
-        except DeliveryError as error:
-            return Retry(error)
+    member = world.members.get(workload.placed[0][0])
+    if member is None or not member.reachable:
+        return await (_place(scene, case, case.decision.chosen) if case.decision.chosen else _report_only(scene, case))
+    try:
+        await stop(member, namespace=workload.namespace, name=workload.name)
+    except DeliveryError as error:
+        return Retry(error)
     copies = [seen_copy(world, workload, key) for key in workload.placed]
     copies[0] = replace(copies[0], desired=0)
     await _write(scene, replace(_story(scene, case, *copies), stopped=workload.moment("stopped") or case.matter.at))
-    return After(CONFIRM_SECONDS) if member is not None and member.reachable else Done()
+    return After(CONFIRM_SECONDS)
 
 
 async def _report_only(scene: Scene, case: Case) -> Result:
