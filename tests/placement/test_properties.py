@@ -16,7 +16,8 @@ from domicile.model.cluster import SovereignClusterSpec
 from domicile.model.entity import LegalEntitySpec
 from domicile.model.verdicts import Verdict
 from domicile.placement.capacity import room_for
-from domicile.placement.decide import NEAREST, Decision, Explained, Outcome, Request, decide, explain
+from domicile.placement.decide import NEAREST, Decision, Outcome, Request, decide
+from domicile.placement.explain import Explained, explain
 from domicile.placement.verdicts import Key, Row
 from domicile.tiers.evaluate import evaluate
 from domicile.tiers.reading import Options

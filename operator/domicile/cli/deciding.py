@@ -15,7 +15,8 @@ from domicile.inventory.inventory import Inventory
 from domicile.model.places import Territory
 from domicile.model.verdicts import Verdict
 from domicile.model.workload import TIER_ANNOTATION, InferenceDeploymentSpec
-from domicile.placement.decide import Decision, Outcome, decide, explain
+from domicile.placement.decide import Decision, Outcome, decide
+from domicile.placement.explain import explain
 from domicile.placement.request import Accepted, Refusal, RefusalReason, TierSources, accept
 from domicile.placement.verdicts import Key
 from domicile.render.hardening import refusals

@@ -181,13 +181,14 @@ def _roomiest(request: Request, keys: list[Key], field: Field) -> Key | None:
         room = field.room(key)
         if room.fits(request.shape) < least or not room.carries(request.shape):
             continue  # promises take room and never make it
-        free = _free(request, key, field)
+        free = free_pods(request, key, field)
         if free >= request.replicas and (best is None or (-free, key) < (-most, best)):
             best, most, least = key, free, max(free, request.replicas)
     return best
 
 
-def _free(request: Request, key: Key, field: Field) -> int:
+def free_pods(request: Request, key: Key, field: Field) -> int:
+    """How many more pods of the request fit into a pool, beside what runs and what is promised to others."""
     return room_for(field.room(key), request.shape, field.reserved(key, beside=request.key))
 
 
@@ -205,18 +206,27 @@ def _still_carries(request: Request, key: Key, field: Field) -> bool:
 
 def _shortage(request: Request, keys: list[Key], field: Field) -> str:
     """What is missing where there is most: in words for the condition."""
-    shape = request.shape
-    free = {key: _free(request, key, field) for key in keys if field.room(key).carries(shape)}
+    free = {key: free_pods(request, key, field) for key in keys if field.room(key).carries(request.shape)}
     if not free:
-        memory = f" with at least {shape.min_memory / 2**30:g}Gi" if shape.min_memory else ""
-        return f"no eligible candidate carries {' or '.join(shape.products)}{memory}"
+        return none_carries(request.shape)
     best = min(free, key=lambda key: (-free[key], key))
-    room, where = field.room(best), f"{best[0]}/{best[1]}"
+    return too_full(request, best, field.room(best), free[best])
+
+
+def none_carries(shape: Shape) -> str:
+    """In words: the accelerator asked for is not there."""
+    memory = f" with at least {shape.min_memory / 2**30:g}Gi" if shape.min_memory else ""
+    return f"no eligible candidate carries {' or '.join(shape.products)}{memory}"
+
+
+def too_full(request: Request, key: Key, room: PoolRoom, free: int) -> str:
+    """In words: ``free`` pods of the request fit, which are too few."""
+    shape, where = request.shape, f"{key[0]}/{key[1]}"
     wants = f"{request.replicas} pods"
     if shape.accelerators:
         wants += f" with {shape.accelerators} {' or '.join(shape.products)} each"
-        return f"wants {wants}; {where} has room for {free[best]}, largest free on a node {room.largest_free}"
-    return f"wants {wants}; {where} has room for {free[best]}"
+        return f"wants {wants}; {where} has room for {free}, largest free on a node {room.largest_free}"
+    return f"wants {wants}; {where} has room for {free}"
 
 
 def _histogram(request: Request, verdicts: Verdicts) -> tuple[Refused, ...]:
@@ -230,13 +240,14 @@ def _histogram(request: Request, verdicts: Verdicts) -> tuple[Refused, ...]:
         violated, unknown = bits.violated.get(rule.spec.id, 0) & short, bits.unknown.get(rule.spec.id, 0) & short
         if violated or unknown:
             rows.append(Refused(rule.spec.id, rule.spec.clause, violated.bit_count(), unknown.bit_count()))
-    for name, outside in _own_refusals(request, verdicts):
+    for name, outside in own_refusals(request, verdicts):
         if outside:
             rows.append(Refused(name, "the workload's own wish", outside.bit_count(), 0))
     return tuple(sorted(rows, key=lambda r: -(r.violated + r.unknown)))
 
 
-def _own_refusals(request: Request, verdicts: Verdicts) -> list[tuple[str, int]]:
+def own_refusals(request: Request, verdicts: Verdicts) -> list[tuple[str, int]]:
+    """The slots that each of the workload's own wishes leaves out."""
     countries = 0
     if request.countries is not None:
         countries = verdicts.everyone & ~_inside(request.countries, verdicts)
@@ -245,7 +256,7 @@ def _own_refusals(request: Request, verdicts: Verdicts) -> list[tuple[str, int]]
 
 def _nearest(request: Request, verdicts: Verdicts) -> tuple[Nearest, ...]:
     """Candidates that fail exactly one rule or wish, by name; with the fact that would have to change."""
-    (_, outside), (_, excluded) = _own_refusals(request, verdicts)
+    (_, outside), (_, excluded) = own_refusals(request, verdicts)
     bits, level = verdicts.bits, request.level
     single = (bits.single[level] & ~(outside | excluded)) | (bits.eligible[level] & (outside ^ excluded))
     rows = (verdicts.row(key) for key in heapq.nsmallest(NEAREST, _keys(single, verdicts)))
@@ -257,51 +268,13 @@ def _miss(request: Request, row: Row) -> Nearest:
     return Nearest(row.candidate.cluster, row.candidate.pool, rule.rule, rule.findings[0])
 
 
-class Explained(NamedTuple):
-    """One candidate in an explanation: its verdict for the request, and every rule that failed."""
-
-    key: Key
-    verdict: Verdict
-    refusals: tuple[RuleVerdict, ...]
-    satisfied: int
-    obstacle: str  # after the law: unreachable or full, empty where nothing stands in the way
-
-
-def explain(request: Request, *, verdicts: Verdicts, field: Field) -> list[Explained]:
-    """Every candidate, in the order of its name, with everything that speaks against it."""
-    (_, outside), (_, excluded) = _own_refusals(request, verdicts)
-    unwished = set(members(outside | excluded))
-    own: dict[tuple[str, str], tuple[RuleVerdict, ...]] = {}  # pools of one cluster mostly share it
-    result = []
-    for key, slot in verdicts.by_name:
-        row = verdicts.rows[slot]
-        assert row is not None
-        if slot in unwished:
-            there = (key[0], row.candidate.country)
-            if there not in own:
-                own[there] = tuple(_own_verdicts(request, row))
-            verdict, refusals = Verdict.VIOLATED, (*own[there], *row.refusals(request.level))
-        else:
-            verdict, refusals = row.levels.get(request.level, Verdict.UNKNOWN), row.refusals(request.level)
-        obstacle = "" if refusals else _obstacle(request, key, field)
-        result.append(Explained(key, verdict, refusals, row.satisfied, obstacle))
-    return result
-
-
-def _obstacle(request: Request, key: Key, field: Field) -> str:
-    if not field.reachable(key[0]):
-        return "cannot be reached"
-    if field.room(key).carries(request.shape) and _free(request, key, field) >= request.replicas:
-        return ""
-    return _shortage(request, [key], field)
-
-
 def _refusals(request: Request, row: Row) -> tuple[RuleVerdict, ...]:
     """Everything that speaks against a candidate: the workload's own wishes, then the rules."""
-    return (*_own_verdicts(request, row), *row.refusals(request.level))
+    return (*own_verdicts(request, row), *row.refusals(request.level))
 
 
-def _own_verdicts(request: Request, row: Row) -> list[RuleVerdict]:
+def own_verdicts(request: Request, row: Row) -> list[RuleVerdict]:
+    """What the workload's own wishes say against a candidate; the same for all of one cluster in one country."""
     found = []
     label, clause = f"SovereignCluster/{row.candidate.cluster}", "the workload's own wish"
     if request.countries is not None and row.candidate.country not in request.countries:
