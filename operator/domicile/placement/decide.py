@@ -181,14 +181,13 @@ def _roomiest(request: Request, keys: list[Key], field: Field) -> Key | None:
         room = field.room(key)
         if room.fits(request.shape) < least or not room.carries(request.shape):
             continue  # promises take room and never make it
-        free = free_pods(request, key, field)
+        free = _free(request, key, field)
         if free >= request.replicas and (best is None or (-free, key) < (-most, best)):
             best, most, least = key, free, max(free, request.replicas)
     return best
 
 
-def free_pods(request: Request, key: Key, field: Field) -> int:
-    """How many more pods of the request fit into a pool, beside what runs and what is promised to others."""
+def _free(request: Request, key: Key, field: Field) -> int:
     return room_for(field.room(key), request.shape, field.reserved(key, beside=request.key))
 
 
@@ -206,7 +205,7 @@ def _still_carries(request: Request, key: Key, field: Field) -> bool:
 
 def _shortage(request: Request, keys: list[Key], field: Field) -> str:
     """What is missing where there is most: in words for the condition."""
-    free = {key: free_pods(request, key, field) for key in keys if field.room(key).carries(request.shape)}
+    free = {key: _free(request, key, field) for key in keys if field.room(key).carries(request.shape)}
     if not free:
         return none_carries(request.shape)
     best = min(free, key=lambda key: (-free[key], key))
@@ -240,14 +239,13 @@ def _histogram(request: Request, verdicts: Verdicts) -> tuple[Refused, ...]:
         violated, unknown = bits.violated.get(rule.spec.id, 0) & short, bits.unknown.get(rule.spec.id, 0) & short
         if violated or unknown:
             rows.append(Refused(rule.spec.id, rule.spec.clause, violated.bit_count(), unknown.bit_count()))
-    for name, outside in own_refusals(request, verdicts):
+    for name, outside in _own_refusals(request, verdicts):
         if outside:
             rows.append(Refused(name, "the workload's own wish", outside.bit_count(), 0))
     return tuple(sorted(rows, key=lambda r: -(r.violated + r.unknown)))
 
 
-def own_refusals(request: Request, verdicts: Verdicts) -> list[tuple[str, int]]:
-    """The slots that each of the workload's own wishes leaves out."""
+def _own_refusals(request: Request, verdicts: Verdicts) -> list[tuple[str, int]]:
     countries = 0
     if request.countries is not None:
         countries = verdicts.everyone & ~_inside(request.countries, verdicts)
@@ -256,7 +254,7 @@ def own_refusals(request: Request, verdicts: Verdicts) -> list[tuple[str, int]]:
 
 def _nearest(request: Request, verdicts: Verdicts) -> tuple[Nearest, ...]:
     """Candidates that fail exactly one rule or wish, by name; with the fact that would have to change."""
-    (_, outside), (_, excluded) = own_refusals(request, verdicts)
+    (_, outside), (_, excluded) = _own_refusals(request, verdicts)
     bits, level = verdicts.bits, request.level
     single = (bits.single[level] & ~(outside | excluded)) | (bits.eligible[level] & (outside ^ excluded))
     rows = (verdicts.row(key) for key in heapq.nsmallest(NEAREST, _keys(single, verdicts)))
@@ -270,18 +268,18 @@ def _miss(request: Request, row: Row) -> Nearest:
 
 def _refusals(request: Request, row: Row) -> tuple[RuleVerdict, ...]:
     """Everything that speaks against a candidate: the workload's own wishes, then the rules."""
-    return (*own_verdicts(request, row), *row.refusals(request.level))
+    return (*own_verdicts(request, row.candidate.cluster, row.candidate.country), *row.refusals(request.level))
 
 
-def own_verdicts(request: Request, row: Row) -> list[RuleVerdict]:
-    """What the workload's own wishes say against a candidate; the same for all of one cluster in one country."""
+def own_verdicts(request: Request, cluster: str, country: str) -> list[RuleVerdict]:
+    """What the workload's own wishes say against the candidates of a cluster in a country."""
     found = []
-    label, clause = f"SovereignCluster/{row.candidate.cluster}", "the workload's own wish"
-    if request.countries is not None and row.candidate.country not in request.countries:
+    label, clause = f"SovereignCluster/{cluster}", "the workload's own wish"
+    if request.countries is not None and country not in request.countries:
         wanted = " or ".join(sorted(request.countries))
-        finding = Finding(Verdict.VIOLATED, label, "location.country", row.candidate.country or "not stated", wanted)
+        finding = Finding(Verdict.VIOLATED, label, "location.country", country or "not stated", wanted)
         found.append(RuleVerdict(COUNTRIES_RULE, clause, 0, Verdict.VIOLATED, (finding,)))
-    if row.candidate.cluster in request.excluded:
-        finding = Finding(Verdict.VIOLATED, label, "name", row.candidate.cluster, "a cluster not excluded")
+    if cluster in request.excluded:
+        finding = Finding(Verdict.VIOLATED, label, "name", cluster, "a cluster not excluded")
         found.append(RuleVerdict(EXCLUDED_RULE, clause, 0, Verdict.VIOLATED, (finding,)))
     return found

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from domicile.model.verdicts import RuleVerdict, Verdict
 from domicile.placement.capacity import room_for
-from domicile.placement.decide import Field, Request, none_carries, own_refusals, own_verdicts, too_full
-from domicile.placement.verdicts import Key, Row, Verdicts, members
+from domicile.placement.decide import Field, Request, none_carries, own_verdicts, too_full
+from domicile.placement.verdicts import Key, Row, Verdicts
 
 UNREACHABLE = "cannot be reached"
 
@@ -31,62 +31,61 @@ class Lawful(NamedTuple):
 
     by_name: tuple[Explained, ...]
     unrefused: tuple[int, ...]  # places in ``by_name``
-    places: dict[int, int]  # slot -> place
-    where: tuple[tuple[str, str], ...]  # cluster and country of each place
+
+
+class Grouped(NamedTuple):
+    """Candidates that are alike to every wish of a workload: those of one cluster in one country."""
+
+    groups: tuple[tuple[str, str], ...]  # cluster and country
+    of: tuple[int, ...]  # candidate, in the order of the names -> its group
 
 
 def explain(request: Request, *, verdicts: Verdicts, field: Field) -> list[Explained]:
     """Every candidate, in the order of its name, with everything that speaks against it."""
-    lawful = _lawful(request.level, verdicts)
+    lawful, grouped = _lawful(request.level, verdicts), _grouped(verdicts)
     result = list(lawful.by_name)
-    unwished = _refuse_unwished(result, request, verdicts, lawful)
+    own = [tuple(own_verdicts(request, cluster, country)) for cluster, country in grouped.groups]
+    for place, group in enumerate(grouped.of):
+        if own[group]:
+            key, _, refusals, satisfied, _ = result[place]
+            result[place] = Explained(key, Verdict.VIOLATED, own[group] + refusals, satisfied, "")
     lost = {cluster: "" if field.reachable(cluster) else UNREACHABLE for cluster in verdicts.bits.clusters}
     absent = none_carries(request.shape)
     for place in lawful.unrefused:
-        if place in unwished:
-            continue
-        key, verdict, refusals, satisfied, _ = result[place]
-        obstacle = lost[key[0]] or _obstacle(request, key, field, absent)
-        if obstacle:
-            result[place] = Explained(key, verdict, refusals, satisfied, obstacle)
+        if not own[grouped.of[place]]:
+            key, verdict, refusals, satisfied, _ = result[place]
+            obstacle = lost[key[0]] or _obstacle(request, key, field, absent)
+            if obstacle:
+                result[place] = Explained(key, verdict, refusals, satisfied, obstacle)
     return result
-
-
-def _refuse_unwished(result: list[Explained], request: Request, verdicts: Verdicts, lawful: Lawful) -> set[int]:
-    """Put the workload's own wishes before the rules; gives the places of those candidates in ``result``."""
-    slots = 0
-    for _, refused in own_refusals(request, verdicts):
-        slots |= refused
-    unwished = {lawful.places[slot] for slot in members(slots)}
-    own: dict[tuple[str, str], tuple[RuleVerdict, ...]] = {}  # pools of one cluster mostly share it
-    for slot in members(slots):
-        place = lawful.places[slot]
-        wishes = own.get(lawful.where[place])
-        if wishes is None:
-            row = verdicts.rows[slot]
-            assert row is not None
-            wishes = own[lawful.where[place]] = tuple(own_verdicts(request, row))
-        key, _, refusals, satisfied, _ = result[place]
-        result[place] = Explained(key, Verdict.VIOLATED, wishes + refusals, satisfied, "")
-    return unwished
 
 
 def _lawful(level: int, verdicts: Verdicts) -> Lawful:
     known: Lawful | None = verdicts.answers.get(("lawful", level))
     if known is None:
-        rows = [row for _, slot in verdicts.by_name if (row := verdicts.rows[slot]) is not None]
-        by_name = tuple([_by_law(row, level) for row in rows])
-        places = {slot: place for place, (_, slot) in enumerate(verdicts.by_name)}
-        unrefused = tuple([place for place, one in enumerate(by_name) if not one.refusals])
-        where = tuple([(row.candidate.cluster, row.candidate.country) for row in rows])
-        known = Lawful(by_name, unrefused, places, where)
+        rows = [(key, row) for key, slot in verdicts.by_name if (row := verdicts.rows[slot]) is not None]
+        by_name = tuple([_by_law(key, row, level) for key, row in rows])
+        known = Lawful(by_name, tuple([place for place, one in enumerate(by_name) if not one.refusals]))
         verdicts.remember(("lawful", level), known)
     return known
 
 
-def _by_law(row: Row, level: int) -> Explained:
-    key = (row.candidate.cluster, row.candidate.pool)
+def _by_law(key: Key, row: Row, level: int) -> Explained:
     return Explained(key, row.levels.get(level, Verdict.UNKNOWN), row.refusals(level), row.satisfied, "")
+
+
+def _grouped(verdicts: Verdicts) -> Grouped:
+    known: Grouped | None = verdicts.answers.get("grouped")
+    if known is None:
+        numbers: dict[tuple[str, str], int] = {}
+        of = []
+        for (cluster, _), slot in verdicts.by_name:
+            row = verdicts.rows[slot]
+            assert row is not None
+            of.append(numbers.setdefault((cluster, row.candidate.country), len(numbers)))
+        known = Grouped(tuple(numbers), tuple(of))
+        verdicts.remember("grouped", known)
+    return known
 
 
 def _obstacle(request: Request, key: Key, field: Field, absent: str) -> str:
