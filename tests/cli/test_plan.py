@@ -55,7 +55,7 @@ BAD = (
         extra={"a.yaml": CADA.replace("  name: cada", "  name: cada-eu", 1), "b.yaml": CADA}),
     Bad("pack with a typo", ("SovereigntyFramework/cada: spec.versoin: no such field",),
         extra={"a.yaml": CADA.replace("version:", "versoin:", 1)}),
-    Bad("pack with an unknown fact", ("a.yaml:75: SovereigntyFramework/cada: spec.rules[0] (L1.a): fact path",),
+    Bad("pack with an unknown fact", ("a.yaml:85: SovereigntyFramework/cada: spec.rules[0] (L1.a): fact path",),
         extra={"a.yaml": CADA.replace("isTrue: [establishment.genuine]", "isTrue: [establishment.genuin]", 1)}),
     Bad("YAML syntax", ("x.yaml:2: ",), extra={"x.yaml": "a: [1,\nb: }\n"}),
     Bad("no Kubernetes object",

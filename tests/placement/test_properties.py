@@ -28,9 +28,14 @@ few = settings(max_examples=100, deadline=None, derandomize=True, suppress_healt
 
 
 def decision(
-    inventory: Inventory, question: Question, rooms: Rooms, previous: Key | None = None, at: datetime = AT
+    inventory: Inventory,
+    question: Question,
+    rooms: Rooms,
+    previous: Key | None = None,
+    at: datetime = AT,
+    stay: str = "",
 ) -> Decision:
-    return decide(question.request, verdicts=question.table(inventory, at), field=rooms, previous=previous)
+    return decide(question.request, verdicts=question.table(inventory, at), field=rooms, previous=previous, stay=stay)
 
 
 def explanation(inventory: Inventory, question: Question, rooms: Rooms, at: datetime = AT) -> list[Explained]:
@@ -222,18 +227,16 @@ def test_the_choice_is_the_best_there_is(known: Fleet, question: Question, rooms
 def test_a_placement_is_kept_while_it_may_be(
     known: Fleet, question: Question, rooms: Rooms, data: st.DataObject
 ) -> None:
-    """Legal: kept, however full. Open: left where it is, nothing new decided. Illegal or gone: never kept."""
+    """Legal: kept, however full. Told to stay: left where it is, nothing new decided. Else: never kept."""
     inventory = known.build()
-    previous = data.draw(fleet.keys)
-    decided = decision(inventory, question, rooms, previous)
-    row = question.table(inventory).row(previous)
+    previous, stay = data.draw(fleet.keys), data.draw(st.sampled_from(["", "because"]))
+    decided = decision(inventory, question, rooms, previous, stay=stay)
     fits = not rooms.reachable(previous[0]) or rooms.room(previous).carries(question.request.shape)
     if previous in eligible(inventory, question):
         assert decided.kept == fits
         assert fits or decided.chosen != previous
-    elif decided.outcome is Outcome.HELD:
-        assert decided.chosen is None and row is not None
-        assert row.levels[question.request.level] is Verdict.UNKNOWN
+    elif stay:
+        assert (decided.chosen, decided.outcome, decided.obstacle) == (None, Outcome.HELD, stay)
     else:
         assert decided.chosen != previous and not decided.kept
         fresh = decision(inventory, question, rooms)

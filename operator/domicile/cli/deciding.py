@@ -15,7 +15,7 @@ from domicile.inventory.inventory import Inventory
 from domicile.model.places import Territory
 from domicile.model.verdicts import Verdict
 from domicile.model.workload import TIER_ANNOTATION, InferenceDeploymentSpec
-from domicile.placement.decide import Decision, Outcome, decide
+from domicile.placement.decide import Decision, Outcome, decide, standing
 from domicile.placement.explain import explain
 from domicile.placement.request import Accepted, Refusal, RefusalReason, TierSources, accept
 from domicile.placement.verdicts import Key
@@ -36,6 +36,7 @@ class Asked:
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
     in_force: int | None = None
     previous: Key | None = None
+    violated_since: datetime | None = None
 
     @property
     def spec(self) -> InferenceDeploymentSpec:
@@ -72,7 +73,8 @@ def answer(asked: Asked, *, inventory: Inventory, at: datetime) -> WorkloadAnswe
     question = Question(result, inventory, at)
     verdicts = inventory.verdicts(result.framework, result.options, at=at)
     room = DeclaredRoom(inventory)
-    decision = decide(result.request, verdicts=verdicts, field=room, previous=asked.previous)
+    stay = _reason_to_stay(asked, result, inventory, at=at)
+    decision = decide(result.request, verdicts=verdicts, field=room, previous=asked.previous, stay=stay)
     placed = decision.outcome is Outcome.PLACED
     standing = explain(result.request, verdicts=verdicts, field=room)
     titles = titles_of(question.framework)
@@ -95,6 +97,18 @@ def answer(asked: Asked, *, inventory: Inventory, at: datetime) -> WorkloadAnswe
         nearest=tuple(NearestMiss(n.cluster, n.pool, n.rule, fact_answer(n.finding, at=at)) for n in decision.nearest),
         explanation=() if placed else explain_all(question),
     )
+
+
+def _reason_to_stay(asked: Asked, accepted: Accepted, inventory: Inventory, *, at: datetime) -> str:
+    if asked.previous is None:
+        return ""
+    verdicts = inventory.verdicts(accepted.framework, accepted.options, at=at)
+    tier = inventory.frameworks[accepted.framework].tier(accepted.request.level)
+    assert tier is not None
+    stands = standing(accepted.request, verdicts=verdicts, place=asked.previous)
+    policy = policy_of(tier, asked.spec.sovereignty.on_violation)
+    reaction = react(policy, standing=stands, since=asked.violated_since or at, at=at)
+    return reason_to_stay(asked.previous, standing=stands, reaction=reaction)
 
 
 def _message(decision: Decision, question: Question) -> str:

@@ -19,7 +19,7 @@ from domicile.kube.client import KubeClient, resource_path
 from domicile.kube.connect import ACCOUNT_FOLDER, KubeconfigError, hub_client, in_cluster
 from domicile.kube.errors import ApiError, Forbidden, NotFound, Unauthorized
 from domicile.model.objects import KINDS, ObjectError, read_spec
-from domicile.model.schema import API_VERSION
+from domicile.model.schema import API_VERSION, read_instant
 from domicile.report.answers import Note
 
 Json = Mapping[str, Any]
@@ -121,7 +121,15 @@ def _scene(raws: Iterable[Json], *, namespace: str, labels: Mapping[str, str], n
 
 def _asked(item: Item, namespace: str, labels: Mapping[str, str], status: Json) -> Asked:
     placed = [(p["cluster"], p["nodePool"]) for p in status.get("placements") or ()]
-    return Asked(item, namespace, labels, in_force=status.get("tier"), previous=placed[0] if placed else None)
+    opened = (status.get("violation") or {}).get("opened")
+    return Asked(
+        item,
+        namespace,
+        labels,
+        in_force=status.get("tier"),
+        previous=placed[0] if placed else None,
+        violated_since=read_instant(opened) if opened else None,
+    )
 
 
 def default_namespace(kubeconfig: str | None, *, context: str | None) -> str:

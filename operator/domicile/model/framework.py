@@ -8,7 +8,20 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from domicile.model.rules import Keyed
-from domicile.model.schema import Age, Label, Level, Line, Model, Moment, ObjectName, Percent, Places, Text, Word
+from domicile.model.schema import (
+    Age,
+    Label,
+    Level,
+    Line,
+    Model,
+    Moment,
+    ObjectName,
+    Percent,
+    Period,
+    Places,
+    Text,
+    Word,
+)
 from domicile.model.verdicts import EvidenceClass
 
 RuleId = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-]*$")]
@@ -61,11 +74,18 @@ class EvidenceFloor(Model):
 
 
 class OnViolation(StrEnum):
-    """What happens to a running copy when its candidate stops satisfying the tier."""
+    """What happens to a running copy when its candidate stops satisfying the tier, mildest first."""
 
     ALERT = "Alert"
     DRAIN = "Drain"
     SCALE_TO_ZERO = "ScaleToZero"
+
+
+class LogDemand(StrEnum):
+    """Whether placing waits for the decision log."""
+
+    REQUIRED = "Required"
+    BEST_EFFORT = "BestEffort"
 
 
 class ScoreGate(Model):
@@ -82,7 +102,23 @@ class Tier(Model):
     evidence: EvidenceFloor = Field(default_factory=EvidenceFloor)
     subcontractors: SubcontractorClass = Field(default_factory=SubcontractorClass)
     on_violation: OnViolation = Field(
-        default=OnViolation.DRAIN, description="Alert, Drain or ScaleToZero a copy whose pool stops satisfying"
+        default=OnViolation.DRAIN,
+        description="What happens to a copy whose pool violates the tier. Alert: it is reported. Drain: it moves once"
+        " its successor is available, and stays while there is no other place. ScaleToZero: it is stopped first",
+    )
+    grace_period: Period = Field(
+        default="0s", description="After a violation, how long the next milder action is taken before onViolation is"
+    )
+    on_unknown: OnViolation = Field(
+        default=OnViolation.ALERT,
+        description="The same for a copy whose facts became Unknown: evidence expired, a fact withdrawn",
+    )
+    unknown_grace_period: Period = Field(
+        default="0s", description="How long the next milder action is taken before onUnknown is"
+    )
+    decision_log: LogDemand = Field(
+        default=LogDemand.BEST_EFFORT,
+        description="Required: nothing new is placed while decisions cannot be written to the decision log",
     )
     score: ScoreGate | None = Field(default=None, description="Weighted threshold beside the mandatory rules")
 
@@ -123,6 +159,31 @@ class RuleSpec(Model):
     )
 
 
+class Breaker(Model):
+    """When so many placed workloads lose their place at once that the facts are more likely wrong than the places."""
+
+    share: Percent = Field(default=25, description="Percent of the placed workloads that may lose eligibility")
+    window: Period = Field(default="10m", description="Within this time")
+    at_least: Annotated[int, Field(ge=1, le=100000)] = Field(
+        default=10, description="Fewer workloads than this never open the breaker"
+    )
+
+
+class Disruption(Model):
+    """How much may be moved at once, and when moving stops."""
+
+    moves_per_tier: Annotated[int, Field(ge=1, le=10000)] = Field(
+        default=20, description="Workloads of one tier that may be on the move at once"
+    )
+    moves_per_cluster: Annotated[int, Field(ge=1, le=10000)] = Field(
+        default=10, description="Workloads that may leave or enter one cluster at once"
+    )
+    cooldown: Period = Field(
+        default="5m", description="Least time from one move or stop of a workload to its next move or its return"
+    )
+    breaker: Breaker = Field(default_factory=Breaker)
+
+
 class Source(Model):
     """Where the rules come from."""
 
@@ -158,6 +219,7 @@ class SovereigntyFrameworkSpec(Model):
     tiers: Annotated[list[Tier], Field(min_length=1, max_length=10), Keyed("level")] = Field(
         description="Steps, each cumulative over those below"
     )
+    disruption: Disruption = Field(default_factory=Disruption)
     rules: Annotated[list[RuleSpec], Field(min_length=1, max_length=256), Keyed("id")] = Field(
         description="What must hold, rule by rule"
     )

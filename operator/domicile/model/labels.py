@@ -1,6 +1,7 @@
 """Labels, annotations and names that Domicile writes. The node labels live under a prefix that kubelets cannot set."""
 
 GROUP = "domicile.dev"
+RESUME_MOVES = "domicile.dev/resume-moves"
 FIELD_MANAGER = "domicile"
 FINALIZER = "domicile.dev/placement"
 

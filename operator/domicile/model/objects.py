@@ -12,7 +12,7 @@ from domicile.model.cluster import SovereignClusterSpec
 from domicile.model.entity import LegalEntitySpec
 from domicile.model.framework import SovereigntyFrameworkSpec
 from domicile.model.schema import API_VERSION, Model
-from domicile.model.status import InferenceDeploymentStatus, ObjectStatus, SovereignClusterStatus
+from domicile.model.status import FrameworkStatus, InferenceDeploymentStatus, ObjectStatus, SovereignClusterStatus
 from domicile.model.workload import InferenceDeploymentSpec
 
 
@@ -40,7 +40,7 @@ KINDS = {
         ),
         Kind("SovereignCluster", "sovereignclusters", "sovc", False, SovereignClusterSpec, SovereignClusterStatus),
         Kind("LegalEntity", "legalentities", "entity", False, LegalEntitySpec, ObjectStatus),
-        Kind("SovereigntyFramework", "sovereigntyframeworks", "svf", False, SovereigntyFrameworkSpec, ObjectStatus),
+        Kind("SovereigntyFramework", "sovereigntyframeworks", "svf", False, SovereigntyFrameworkSpec, FrameworkStatus),
     )
 }
 

@@ -31,6 +31,8 @@ API_VERSION = f"{GROUP}/{VERSION}"
 DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 MOMENT = rf"^{DAY}(T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}(\.[0-9]+)?(Z|[+-][0-9]{{2}}:[0-9]{{2}}))?$"
 AGE = r"^[1-9][0-9]{0,5}(h|d|mo)$"
+PERIOD = r"^[0-9]{1,6}(s|m|h|d)$"
+PERIOD_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi)?$"
 
 
@@ -93,6 +95,13 @@ def add_age(start: datetime, age: str) -> datetime:
     raise ValueError(f"{age!r} after {start} is outside the calendar")
 
 
+def read_period(text: str) -> timedelta:
+    """A period such as ``30s``, ``10m``, ``24h`` or ``14d``. Raises ValueError for anything else."""
+    if re.fullmatch(PERIOD, text) is None:
+        raise ValueError(f"{text!r} is no period; write a number and s, m, h or d, such as 24h")
+    return timedelta(**{PERIOD_UNITS[text[-1]]: int(text[:-1])})
+
+
 def _exists(text: str) -> str:
     read_instant(text)
     return text
@@ -110,6 +119,7 @@ Subdivision = Annotated[str, StringConstraints(max_length=6, pattern=r"^[A-Z]{2}
 Place = Annotated[str, StringConstraints(max_length=6, pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
 Moment = Annotated[str, StringConstraints(max_length=40, pattern=MOMENT), AfterValidator(_exists)]
 Age = Annotated[str, StringConstraints(max_length=9, pattern=AGE)]
+Period = Annotated[str, StringConstraints(max_length=7, pattern=PERIOD)]
 Digest = Annotated[str, StringConstraints(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
 Quantity = Annotated[str, StringConstraints(max_length=32, pattern=QUANTITY)]
 Percent = Annotated[float, Field(ge=0, le=100)]

@@ -93,6 +93,19 @@ class Placement(Model):
     digest: DigestText = Field(default="", description="Digest of the delivered objects")
 
 
+class ViolationStatus(Model):
+    """A copy runs where the tier does not let it. Gone once it is resolved; the decision log keeps it."""
+
+    candidate: Annotated[str, Field(max_length=320)] = Field(description="Where the copy runs, cluster/pool")
+    verdict: Annotated[str, Field(max_length=16)] = Field(description="Violated or Unknown")
+    cause: Annotated[str, Field(max_length=1024)] = Field(default="", description="Rule, clause and fact")
+    opened: Instant = Field(description="When the fact changed or the date passed")
+    detected: Instant = Field(description="When the operator saw it")
+    acted: Instant | None = Field(default=None, description="When moving or stopping began")
+    action: Annotated[str, Field(max_length=16)] = Field(description="Alert, Drain or ScaleToZero: what is to be done")
+    due: Instant | None = Field(default=None, description="When the grace period ends")
+
+
 class InferenceDeploymentStatus(Model):
     """What became of the workload."""
 
@@ -117,6 +130,11 @@ class InferenceDeploymentStatus(Model):
     ] = Field(default_factory=list, description="Where it was delivered")
     decision: DecisionStatus | None = None
     next_evaluation_time: Instant | None = Field(default=None, description="When time alone may change a verdict")
+    violation: ViolationStatus | None = None
+    last_moved: Instant | None = Field(default=None, description="When it was last moved or stopped by the operator")
+    records: Annotated[list[ObjectName], Field(max_length=32)] = Field(
+        default_factory=list, description="PlacementRecords kept, newest first"
+    )
 
 
 class MissingRule(Model):
@@ -150,6 +168,9 @@ class SovereignClusterStatus(Model):
     )
     levels: Line = Field(default="", description="h100=4 h100-hall2=2")
     reachable: Annotated[str, Field(max_length=7)] = Field(default="", description="True, False or Unknown")
+    kube_system_uid: Annotated[str, Field(max_length=64, alias="kubeSystemUID")] = Field(
+        default="", description="UID of the kube-system namespace of the cluster that the facts were first used for"
+    )
     pool_count: Count = Field(default=0, description="Number of node pools")
     node_pools: Annotated[
         list[PoolStatus],
@@ -162,8 +183,23 @@ class SovereignClusterStatus(Model):
 
 
 class ObjectStatus(Model):
-    """Status of a LegalEntity or a SovereigntyFramework: whether it can be used, and why not."""
+    """Status of a LegalEntity: whether it can be used, and why not."""
 
     observed_generation: Count = Field(default=0, description="Generation of the spec this status speaks of")
     digest: DigestText = Field(default="", description="Digest of the spec that was judged")
     conditions: Conditions = Field(default_factory=list, description="What is the case, one condition per type")
+
+
+class BreakerStatus(Model):
+    """The circuit breaker of a framework while it is open: nothing that runs is moved or stopped."""
+
+    id: Word = Field(description="What the annotation domicile.dev/resume-moves must say to release it")
+    opened: Instant = Field(description="When it opened")
+    lost: Count = Field(description="Workloads that lost eligibility inside the window")
+    placed: Count = Field(description="Workloads placed under the framework then")
+
+
+class FrameworkStatus(ObjectStatus):
+    """Status of a SovereigntyFramework: whether it can be used, and whether its breaker is open."""
+
+    breaker: BreakerStatus | None = None

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, StringConstraints
 
+from domicile.model.framework import OnViolation
 from domicile.model.labels import DEFAULT_FRAMEWORK, GROUP, NODE_PREFIX
 from domicile.model.rules import Check, Keyed, Transition
 from domicile.model.schema import Age, Country, Digest, Label, Level, Line, Model, ObjectName, Quantity, Word
@@ -190,8 +191,8 @@ class Sovereignty(Model):
     )
     max_evidence_age: Age | None = Field(default=None, description="Older evidence counts as absent, 4320h")
     require_union_citizens: bool = Field(default=False, description="Demand Union citizens (Annex II 2.1(d))")
-    on_violation: Annotated[str, StringConstraints(max_length=16, pattern=r"^(Alert|Drain|ScaleToZero)$")] | None = (
-        Field(default=None, description="Stricter than the tier's own choice only")
+    on_violation: OnViolation | None = Field(
+        default=None, description="Alert, Drain or ScaleToZero; counts where it is stricter than the tier's own choice"
     )
 
 

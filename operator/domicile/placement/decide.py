@@ -25,9 +25,15 @@ class Outcome(StrEnum):
 
     PLACED = "Placed"
     HELD = "Held"
+    MOVE_QUEUED = "MoveQueued"
+    MOVES_PAUSED = "MovesPaused"
     NO_ELIGIBLE_CANDIDATE = "NoEligibleCandidate"
     CANDIDATES_UNREACHABLE = "CandidatesUnreachable"
     INSUFFICIENT_CAPACITY = "InsufficientCapacity"
+    DECISION_LOG_UNAVAILABLE = "DecisionLogUnavailable"
+
+
+STAYING = (Outcome.HELD, Outcome.MOVE_QUEUED, Outcome.MOVES_PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +76,8 @@ class Nearest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The result for one workload. ``chosen`` is None unless ``outcome`` is Placed; Held leaves a running copy where
-    it is because facts about it are open, which neither admits nor moves anything."""
+    """The result for one workload. ``chosen`` is None unless ``outcome`` is Placed; where it is Held or a move waits,
+    a running copy stays where it is, which neither admits nor moves anything."""
 
     outcome: Outcome
     chosen: Key | None
@@ -83,10 +89,11 @@ class Decision:
     obstacle: str  # what stands in the way after the law, for people
 
 
-def decide(request: Request, *, verdicts: Verdicts, field: Field, previous: Key | None) -> Decision:
-    """Choose a candidate for ``request``. Same inputs, same decision, whatever the order of the inventory."""
+def decide(request: Request, *, verdicts: Verdicts, field: Field, previous: Key | None, stay: str = "") -> Decision:
+    """Choose a candidate for ``request``. Same inputs, same decision, whatever the order of the inventory. ``stay``
+    says why a copy on ``previous`` is not to be moved although that place is not legal; empty where it is."""
     law = _law(request, verdicts)
-    chosen, outcome, obstacle = _choose(request, law.legal, verdicts, field, previous)
+    chosen, outcome, obstacle = _choose(request, law.legal, verdicts, field, previous, stay)
     return Decision(
         outcome=outcome,
         chosen=chosen,
@@ -97,6 +104,22 @@ def decide(request: Request, *, verdicts: Verdicts, field: Field, previous: Key 
         nearest=law.nearest,
         obstacle=obstacle,
     )
+
+
+class Standing(NamedTuple):
+    """What is to be said of the place of a running copy. ``wished`` where only the workload's wishes are against it."""
+
+    verdict: Verdict
+    wished: bool
+
+
+def standing(request: Request, *, verdicts: Verdicts, place: Key) -> Standing:
+    """The verdict of one place for a request. A place nobody states facts about any more is Violated."""
+    row = verdicts.row(place)
+    verdict = row.levels.get(request.level, Verdict.UNKNOWN) if row is not None else Verdict.VIOLATED
+    if verdict is Verdict.SATISFIED and not _holds(_allowed(request, verdicts), place, verdicts):
+        return Standing(Verdict.VIOLATED, wished=True)
+    return Standing(verdict, wished=False)
 
 
 class Law(NamedTuple):
@@ -138,12 +161,12 @@ def _excluded(request: Request, verdicts: Verdicts) -> int:
 
 
 def _choose(
-    request: Request, legal: int, verdicts: Verdicts, field: Field, previous: Key | None
+    request: Request, legal: int, verdicts: Verdicts, field: Field, previous: Key | None, stay: str
 ) -> tuple[Key | None, Outcome, str]:
     if previous is not None and _holds(legal, previous, verdicts) and _still_carries(request, previous, field):
         return previous, Outcome.PLACED, ""
-    if previous is not None and _open(request, previous, verdicts):
-        return None, Outcome.HELD, f"facts about {'/'.join(previous)} are open; nothing is moved until they are settled"
+    if previous is not None and stay:
+        return None, Outcome.HELD, stay
     if not legal:
         return None, Outcome.NO_ELIGIBLE_CANDIDATE, ""
     reachable = _reachable(legal, verdicts, field)
@@ -189,13 +212,6 @@ def _roomiest(request: Request, keys: list[Key], field: Field) -> Key | None:
 
 def _free(request: Request, key: Key, field: Field) -> int:
     return room_for(field.room(key), request.shape, field.reserved(key, beside=request.key))
-
-
-def _open(request: Request, key: Key, verdicts: Verdicts) -> bool:
-    """Whether a candidate is neither legal nor illegal: no reason to move what runs there (5.5 X4)."""
-    row = verdicts.row(key)
-    unknown = row is not None and row.levels.get(request.level) is Verdict.UNKNOWN
-    return unknown and _holds(_allowed(request, verdicts), key, verdicts)
 
 
 def _still_carries(request: Request, key: Key, field: Field) -> bool:

@@ -21,7 +21,8 @@ from domicile.kube.client import KubeClient
 from domicile.model.labels import DIGEST
 from domicile.model.objects import KINDS
 from domicile.model.workload import InferenceDeploymentSpec
-from domicile.placement.decide import Decision, decide
+from domicile.placement.decide import Decision, decide, standing
+from domicile.placement.react import policy_of, react, reason_to_stay
 from domicile.placement.request import Accepted, Refusal, RefusalReason, accept
 from domicile.placement.verdicts import Key, Verdicts
 from domicile.reconcile.queue import After, Done, Outcome, Retry
@@ -90,7 +91,8 @@ def _decide(scene: Scene, accepted: Accepted, verdicts: Verdicts) -> Decision:
     world, key = scene.world, scene.workload.key
     began = time.perf_counter()
     previous = next(iter(scene.workload.placed), None)  # a promise that was not written down binds nobody
-    decision = decide(accepted.request, verdicts=verdicts, field=world, previous=previous)
+    stay = _reason_to_stay(scene, accepted, verdicts, previous) if previous is not None else ""
+    decision = decide(accepted.request, verdicts=verdicts, field=world, previous=previous, stay=stay)
     DECIDE_SECONDS.observe(time.perf_counter() - began)
     if decision.chosen is not None:
         world.promise(key, Promise(decision.chosen, accepted.request.shape, accepted.request.replicas))
@@ -101,6 +103,16 @@ def _decide(scene: Scene, accepted: Accepted, verdicts: Verdicts) -> Decision:
         details = {"key": key, "outcome": str(decision.outcome), "chosen": "/".join(decision.chosen or ())}
         log.info("decided", extra=details | {"eligible": decision.eligible, "candidates": decision.candidates})
     return decision
+
+
+def _reason_to_stay(scene: Scene, accepted: Accepted, verdicts: Verdicts, place: Key) -> str:
+    world, spec = scene.world, scene.workload.spec
+    tier = world.inventory.frameworks[accepted.framework].tier(accepted.request.level)
+    assert tier is not None and spec is not None
+    stands = standing(accepted.request, verdicts=verdicts, place=place)
+    policy = policy_of(tier, spec.sovereignty.on_violation)
+    reaction = react(policy, standing=stands, since=world.now(), at=world.now())
+    return reason_to_stay(place, standing=stands, reaction=reaction)
 
 
 def _last_outcome(workload: Workload) -> str:

@@ -1,0 +1,126 @@
+"""How much may move at once, and when moving stops: budgets and the circuit breaker of one framework. Pure.
+
+Neither ever admits anything: they only hold back what would move or stop a copy that runs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from domicile.model.framework import Breaker as BreakerSpec
+from domicile.model.framework import Disruption
+from domicile.model.schema import read_period
+
+
+class Move(NamedTuple):
+    """One workload on its way from one cluster to another, or stopped on the first."""
+
+    framework: str
+    level: int
+    source: str
+    target: str
+
+
+@dataclass(slots=True)
+class Moves:
+    """The moves under way, by workload: at most one each."""
+
+    under_way: dict[str, Move] = field(default_factory=dict)
+    waiting: dict[str, None] = field(default_factory=dict)  # workloads held back by a budget, in their order
+
+    def begin(self, workload: str, move: Move, *, limits: Disruption) -> str:
+        """Count a move that is to begin; why it has to wait, or nothing where it may go. Asking again for the same
+        workload is free."""
+        if workload in self.under_way:
+            self.under_way[workload] = move
+            return ""
+        why = self._full(move, limits)
+        if why:
+            self.waiting[workload] = None
+            return why
+        self.waiting.pop(workload, None)
+        self.under_way[workload] = move
+        return ""
+
+    def adopt(self, workload: str, move: Move) -> None:
+        """Count a move that an operator before this one began."""
+        self.under_way[workload] = move
+
+    def end(self, workload: str) -> list[str]:
+        """The move is over, or the workload no longer has to. Whoever may look again, as many as there is room for."""
+        self.waiting.pop(workload, None)
+        if self.under_way.pop(workload, None) is None:
+            return []
+        return list(self.waiting)[:NEXT]
+
+    def _full(self, move: Move, limits: Disruption) -> str:
+        others = self.under_way.values()
+        same = sum(other[:2] == move[:2] for other in others)
+        if same >= limits.moves_per_tier:
+            return f"{same} workloads of tier {move.level} are on the move, disruption.movesPerTier of {move.framework}"
+        for cluster in dict.fromkeys((move.source, move.target)):
+            there = sum(cluster in (other.source, other.target) for other in others)
+            if there >= limits.moves_per_cluster:
+                return (
+                    f"{there} workloads are moving from or to {cluster}, disruption.movesPerCluster of {move.framework}"
+                )
+        return ""
+
+
+NEXT = 4  # several, since the first in the row may wait for another cluster
+
+
+class Opened(NamedTuple):
+    """An open breaker. ``id`` is what an approval has to name, so that none releases a later opening."""
+
+    id: str
+    at: datetime
+    lost: int
+    placed: int
+
+
+@dataclass(slots=True)
+class Breaker:
+    """The circuit breaker of one framework: opens on mass loss of eligibility, closes only by approval."""
+
+    opened: Opened | None = None
+    _lost: deque[tuple[datetime, str]] = field(default_factory=deque)
+
+    def lose(self, workload: str, *, at: datetime) -> None:
+        """A placed workload lost the eligibility of its place."""
+        self._lost.append((at, workload))
+
+    def judge(self, spec: BreakerSpec, *, placed: int, at: datetime) -> bool:
+        """Open it if too many of the ``placed`` workloads lost their place inside the window. Whether it opened now."""
+        window: timedelta = read_period(spec.window)
+        while self._lost and self._lost[0][0] <= at - window:
+            self._lost.popleft()
+        lost = len({workload for _, workload in self._lost})
+        if self.opened is not None or lost < spec.at_least or lost * 100 <= spec.share * placed:
+            return False
+        self.opened = Opened(at.strftime("%Y%m%dT%H%M%SZ"), at, lost, placed)
+        return True
+
+    def release(self, approval: str) -> bool:
+        """Close it if ``approval`` names this opening. What was lost so far does not open it again."""
+        if self.opened is None or approval != self.opened.id:
+            return False
+        self.opened = None
+        self._lost.clear()
+        return True
+
+
+def restored(status: Mapping[str, str | int] | None, *, opened_at: datetime | None) -> Breaker:
+    """The breaker as the status of its framework left it."""
+    if not status or opened_at is None:
+        return Breaker()
+    return Breaker(Opened(str(status["id"]), opened_at, int(status["lost"]), int(status["placed"])))
+
+
+def tally(moves: Moves) -> Mapping[tuple[str, int], int]:
+    """Moves under way by framework and level, for the metric."""
+    return Counter(move[:2] for move in moves.under_way.values())
