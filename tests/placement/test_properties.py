@@ -18,7 +18,7 @@ from domicile.model.verdicts import Verdict
 from domicile.placement.capacity import room_for
 from domicile.placement.decide import NEAREST, Decision, Outcome, Request, decide
 from domicile.placement.explain import Explained, explain
-from domicile.placement.verdicts import Key, Row
+from domicile.placement.verdicts import Key, Row, Verdicts
 from domicile.tiers.evaluate import evaluate
 from domicile.tiers.reading import Options
 from tests.placement import fleet
@@ -112,6 +112,7 @@ def test_every_pool_is_judged_by_its_own_facts(known: Fleet, question: Question)
         alone = evaluate(framework, candidate, entities=inventory.entities, at=AT, options=options)
         failed = alone.failed(max(framework.levels), recognition=options.recognition)
         assert (row.levels, row.proven, row.until) == (alone.levels, alone.proven, alone.until)
+        assert row.touched == alone.touched
         assert [(r.rule, r.verdict, r.findings) for r in row.failed] == [(r.rule, r.verdict, r.reasons) for r in failed]
 
 
@@ -320,6 +321,28 @@ def test_updates_equal_a_rebuild(known: Fleet, history: list[Step], question: Qu
         new = {key: told(question.table(rebuilt, at).row(key)) for key in fleet_keys(rebuilt)}
         differ = {key for key in {*old, *new} if old.get(key) != new.get(key)}
         assert differ <= change.candidates
+
+
+@few
+@given(fleet.fleets, questions(), st.lists(steps, max_size=6), fleet.fields)
+def test_a_table_built_in_slices_equals_a_rebuild(
+    known: Fleet, question: Question, history: list[Step], rooms: Rooms
+) -> None:
+    """Whatever is told between two slices, and whatever of it concerns clusters already in or still to come."""
+    at, inventory = AT, known.build()
+    table = Verdicts(inventory.frameworks[question.framework], question.options)
+    inventory._tables[question.framework, question.options] = table
+    drawn = (inventory._candidates.get(name, ()) for name in sorted(known.clusters))
+    slices = table.build(drawn, entities=lambda: inventory.entities, at=lambda: at, size=1)
+    for step in history:
+        next(slices, None)
+        step = settle(known, step)
+        known = take_plainly(known, step)
+        at += timedelta(days=step[2]) if step[0] == "time" else timedelta()
+        take(inventory, step, at)
+    for _ in slices:
+        pass
+    same(inventory, known.build(at), question, rooms, at)
 
 
 @few

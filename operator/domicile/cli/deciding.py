@@ -17,6 +17,7 @@ from domicile.model.verdicts import Verdict
 from domicile.model.workload import TIER_ANNOTATION, InferenceDeploymentSpec
 from domicile.placement.decide import Decision, Outcome, decide, standing
 from domicile.placement.explain import explain
+from domicile.placement.react import policy_of, react, reason_to_stay
 from domicile.placement.request import Accepted, Refusal, RefusalReason, TierSources, accept
 from domicile.placement.verdicts import Key
 from domicile.render.hardening import refusals

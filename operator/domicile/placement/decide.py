@@ -278,13 +278,10 @@ def _nearest(request: Request, verdicts: Verdicts) -> tuple[Nearest, ...]:
 
 
 def _miss(request: Request, row: Row) -> Nearest:
-    rule = _refusals(request, row)[0]
+    """The workload's own wishes come before the rules."""
+    own = own_verdicts(request, row.candidate.cluster, row.candidate.country)
+    rule = (*own, *row.refusals(request.level))[0]
     return Nearest(row.candidate.cluster, row.candidate.pool, rule.rule, rule.findings[0])
-
-
-def _refusals(request: Request, row: Row) -> tuple[RuleVerdict, ...]:
-    """Everything that speaks against a candidate: the workload's own wishes, then the rules."""
-    return (*own_verdicts(request, row.candidate.cluster, row.candidate.country), *row.refusals(request.level))
 
 
 def own_verdicts(request: Request, cluster: str, country: str) -> list[RuleVerdict]:

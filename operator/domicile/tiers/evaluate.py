@@ -14,6 +14,7 @@ from domicile.model.framework import EvidenceFloor, RuleKind, Tier
 from domicile.model.verdicts import RuleVerdict, Verdict, worst
 from domicile.tiers.framework import Framework, Rule
 from domicile.tiers.reading import Context, Memo, Options
+from domicile.tiers.sharing import Shared
 from domicile.tiers.vocabulary import rule_result
 
 NO_OPTIONS = Options()
@@ -60,8 +61,10 @@ def evaluate(
     entities: Entities,
     at: datetime,
     options: Options = NO_OPTIONS,
+    shared: Shared | None = None,
 ) -> Evaluation:
-    """Ask every rule of ``framework`` about ``candidate`` as of ``at`` (UTC). Never stops at a first failure."""
+    """Ask every rule of ``framework`` about ``candidate`` as of ``at`` (UTC). Never stops at a first failure.
+    ``shared`` belongs to one framework under the same options; it saves work and changes no answer."""
     contexts: dict[int, Context] = {}
     memos: dict[EvidenceFloor, Memo] = {}
     boundaries: list[datetime] = []
@@ -81,6 +84,7 @@ def evaluate(
                 boundaries=boundaries,
                 group=rule.group,
                 memos=memos,
+                shared=shared,
                 touched=touched,
             )
         verdicts.append(_rule_verdict(ctx, rule))

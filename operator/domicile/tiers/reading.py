@@ -19,6 +19,7 @@ from domicile.model.places import Territory, normalise
 from domicile.model.schema import add_age
 from domicile.model.verdicts import EvidenceClass, Finding, Verdict
 from domicile.tiers.paths import Path
+from domicile.tiers.sharing import Shared
 
 MISSING = "not stated"
 SELF_EVIDENT = frozenset({"materialChanges"})
@@ -95,6 +96,7 @@ class Context:
     touched: set[str] = field(default_factory=set)
     group: int = 0  # differs where the class of subcontractors does
     memos: dict[EvidenceFloor, Memo] = field(default_factory=dict)
+    shared: Shared | None = None
     memo: Memo = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,6 +105,10 @@ class Context:
     def at_floor(self, floor: EvidenceFloor) -> Context:
         """The same questions asked at another evidence floor."""
         return replace(self, floor=floor)
+
+    def alone(self) -> Context:
+        """The same questions with collectors of their own, to see what just one answer depends on."""
+        return replace(self, boundaries=[], touched=set(), memos={}, shared=None)
 
     def entity(self, name: str) -> Subject | None:
         """The LegalEntity of that name; remembers that the verdict depends on it, also where it does not exist."""
