@@ -8,16 +8,21 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from domicile.inventory.inventory import Change, Inventory
 from domicile.model.cluster import SovereignClusterSpec
 from domicile.model.entity import LegalEntitySpec
+from domicile.model.objects import read_spec
+from domicile.model.schema import API_VERSION
 from domicile.model.verdicts import Verdict
+from domicile.model.workload import InferenceDeploymentSpec
 from domicile.placement.capacity import room_for
 from domicile.placement.decide import NEAREST, Decision, Outcome, Request, decide
 from domicile.placement.explain import Explained, explain
+from domicile.placement.request import Accepted, TierSources, accept
 from domicile.placement.verdicts import Key, Row, Verdicts
 from domicile.tiers.evaluate import evaluate
 from domicile.tiers.reading import Options
@@ -44,6 +49,33 @@ def explanation(inventory: Inventory, question: Question, rooms: Rooms, at: date
 
 def eligible(inventory: Inventory, question: Question, at: datetime = AT) -> set[Key]:
     return {one.key for one in explanation(inventory, question, Rooms({}), at) if not one.refusals}
+
+
+@pytest.mark.parametrize(("fact", "wish"), [("EL", "GR"), ("GR", "EL"), ("EL", "EL"), ("GB", "UK"), ("UK", "GB")])
+def test_a_country_is_the_same_in_either_spelling(fact: str, wish: str) -> None:
+    """European texts write EL and UK where ISO 3166 has GR and GB."""
+    facts = fleet.cluster("nordlys", (), (("p1", "nordlys", ()),)).plain()
+    facts["facts"]["location"] = {"country": fact, "source": "attested"}
+    read = read_spec({"apiVersion": API_VERSION, "kind": "SovereignCluster", "spec": facts})
+    assert isinstance(read, SovereignClusterSpec)
+    inventory = Fleet({"nordlys": fleet.entity()}, {"c1": read}).build()
+    for wished, refused in (((wish,), []), (("DK",), ["spec.countries"])):
+        wishes = {"tier": 1, "countries": list(wished)}
+        accepted = accept("ns/w", workload(wishes), sources=TierSources({}, {}, None), frameworks=inventory.frameworks)
+        assert isinstance(accepted, Accepted)
+        question = Question(accepted.request, "cada", accepted.options)
+        (one,) = explanation(inventory, question, Rooms({}))
+        named = [r.rule for r in decision(inventory, question, Rooms({})).refused if r.rule == "spec.countries"]
+        assert [r.rule for r in one.refusals if r.level == 0] == named == refused
+
+
+def workload(sovereignty: dict[str, Any]) -> InferenceDeploymentSpec:
+    digest = "sha256:" + "0" * 64
+    spec = {"model": {"name": "m", "source": "file:///m"}, "runtime": {"image": f"r@{digest}"}}
+    raw = {"apiVersion": API_VERSION, "kind": "InferenceDeployment", "spec": spec | {"sovereignty": sovereignty}}
+    read = read_spec(raw)
+    assert isinstance(read, InferenceDeploymentSpec)
+    return read
 
 
 FORGOTTEN = (

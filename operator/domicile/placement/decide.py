@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from domicile.model.places import normalise
 from domicile.model.verdicts import Finding, RuleVerdict, Verdict
 from domicile.placement.capacity import PoolRoom, Reservation, Shape, room_for
 from domicile.placement.verdicts import Key, Row, Verdicts, members
@@ -38,7 +39,7 @@ STAYING = (Outcome.HELD, Outcome.MOVE_QUEUED, Outcome.MOVES_PAUSED)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one workload asks for. ``replicas`` pods of ``shape``, all in one pool."""
+    """What one workload asks for. ``replicas`` pods of ``shape``, all in one pool; countries as ISO spells them."""
 
     key: str
     level: int
@@ -288,7 +289,7 @@ def own_verdicts(request: Request, cluster: str, country: str) -> list[RuleVerdi
     """What the workload's own wishes say against the candidates of a cluster in a country."""
     found = []
     label, clause = f"SovereignCluster/{cluster}", "the workload's own wish"
-    if request.countries is not None and country not in request.countries:
+    if request.countries is not None and normalise(country) not in request.countries:
         wanted = " or ".join(sorted(request.countries))
         finding = Finding(Verdict.VIOLATED, label, "location.country", country or "not stated", wanted)
         found.append(RuleVerdict(COUNTRIES_RULE, clause, 0, Verdict.VIOLATED, (finding,)))

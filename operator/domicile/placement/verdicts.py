@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from domicile.model.facts import Candidate, Entities
+from domicile.model.places import normalise
 from domicile.model.verdicts import RuleVerdict, Verdict
 from domicile.tiers.evaluate import NO_OPTIONS, Evaluation, evaluate
 from domicile.tiers.framework import Framework
@@ -214,7 +215,7 @@ class Verdicts:
 
         self.everyone = self.everyone | bit if present else self.everyone & ~bit
         put(bits.clusters, row.candidate.cluster)
-        put(bits.countries, row.candidate.country)
+        put(bits.countries, normalise(row.candidate.country))
         put(bits.proven, row.proven)
         for level, verdict in row.levels.items():
             if verdict is Verdict.SATISFIED:

@@ -95,8 +95,9 @@ def evaluate(
 def _rule_verdict(ctx: Context, rule: Rule) -> RuleVerdict:
     spec = rule.spec
     verdict, findings = rule_result(ctx, spec.id, rule.predicate, by_class=rule.by_class)
-    waived = verdict is Verdict.VIOLATED and spec.waivable and spec.id in ctx.options.waivers
-    if waived:  # a waiver accepts what is known to fail; what is unknown stays unknown
+    asked = verdict is Verdict.VIOLATED and spec.waivable and spec.id in ctx.options.waivers
+    waived = asked and not any(f.revoked and f.verdict is Verdict.VIOLATED for f in findings)
+    if waived:  # a waiver accepts what is known to fail; what is unknown stays unknown, what is revoked violated
         verdict = worst(f.verdict for f in findings if f.verdict is Verdict.UNKNOWN)
     recognition = spec.verdict is RuleKind.RECOGNITION
     return RuleVerdict(spec.id, spec.clause, spec.level, verdict, findings, recognition, waived)

@@ -56,7 +56,8 @@ class Reading(NamedTuple):
     def finding(self, verdict: Verdict, wanted: str, found: str | None = None) -> Finding:
         """This reading as an explanation."""
         text = found if found is not None else show(self.value)
-        return Finding(verdict, self.subject, self.fact, text, wanted, self.standing.note)
+        revoked = self.standing.verdict is Verdict.VIOLATED
+        return Finding(verdict, self.subject, self.fact, text, wanted, self.standing.note, revoked)
 
 
 class Scope(NamedTuple):
