@@ -31,7 +31,9 @@ from domicile.placement.capacity import NodeRoom, PoolRoom, Shape
 from domicile.placement.decide import Decision, Request, decide
 from domicile.placement.explain import explain
 from domicile.placement.verdicts import Verdicts
-from domicile.reconcile.world import Promise, Stated, WorkKey, World
+from domicile.reconcile.objects import Stated, WorkKey
+from domicile.reconcile.promises import Promise
+from domicile.reconcile.world import World
 from domicile.tiers.evaluate import NO_OPTIONS
 from domicile.tiers.packs import pack_text
 
@@ -238,10 +240,10 @@ def _settle(run: Run, requests: dict[str, Request], keys: list[str], *, forget: 
     world, table = run.world, run.table
     if forget:
         for key in keys:
-            world.take_back(key)
+            world.promises.take_back(key)
     for key in keys:
         request = requests[key]
-        decision = decide(request, verdicts=table, field=world, previous=world.promised(key))
+        decision = decide(request, verdicts=table, field=world, previous=world.promises.place(key))
         if decision.chosen is None:
             world.waiting.add(key)
         else:

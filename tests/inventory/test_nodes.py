@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domicile.inventory.member import Observed, project_deployment
+from domicile.inventory.delivered import Observed, project_deployment
 from domicile.inventory.nodes import NodeFacts, PodFacts, belongs, our_labels, project_node, project_pod, room_of
 from domicile.model.cluster import NodePool
 from domicile.placement.capacity import NodeRoom

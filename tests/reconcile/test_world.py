@@ -8,9 +8,11 @@ from typing import Any
 from domicile.kube.errors import Conflict, Invalid, NotFound
 from domicile.model.objects import KINDS, read_spec
 from domicile.placement.capacity import UNKNOWN_ROOM, Shape
+from domicile.reconcile.objects import Stated, WorkKey
+from domicile.reconcile.promises import Promise
 from domicile.reconcile.queue import Done
 from domicile.reconcile.reconcile import reconcile
-from domicile.reconcile.world import Promise, Stated, WorkKey, World
+from domicile.reconcile.world import World
 from domicile.report.writer import hold, release
 from domicile.tiers.evaluate import NO_OPTIONS
 from tests.placement.fleet import frameworks

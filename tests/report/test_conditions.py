@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from domicile.model.status import InferenceDeploymentStatus, SovereignClusterStatus
 from domicile.model.verdicts import Finding, RuleVerdict, Verdict
-from domicile.placement.decide import Decision, Nearest, Outcome, Refused
+from domicile.placement.decide import STAYING, Decision, Nearest, Outcome, Refused
 from domicile.placement.request import Refusal, RefusalReason
 from domicile.placement.verdicts import Row, Verdicts
-from domicile.report.cluster import ClusterStory, PoolStory, cluster_status, object_status
+from domicile.report.cluster import ClusterStory, ObjectStory, PoolStory, cluster_status, object_status
 from domicile.report.conditions import ORDER, Said, conditions
 from domicile.report.workload import Copy, Story, workload_status
 from domicile.tiers.reading import Options
@@ -130,7 +130,7 @@ told = st.builds(
 )
 refusals = st.builds(Refusal, st.sampled_from(RefusalReason), texts)
 stories = st.one_of(
-    told.filter(lambda s: bool(s.copies) or (s.decision and s.decision.outcome not in (Outcome.PLACED, Outcome.HELD))),
+    told.filter(lambda s: bool(s.copies) or (s.decision and s.decision.outcome not in (Outcome.PLACED, *STAYING))),
     st.builds(lambda story, refusal: replace(story, refusal=refusal, decision=None, row=None), told, refusals),
 )
 
@@ -334,9 +334,9 @@ def test_clusters(fields: dict[str, Any], ready: tuple[str, str]) -> None:
 
 
 def test_objects() -> None:
-    good = object_status([], digest="sha256:1", generation=1, before={}, at=AT)
+    good = object_status(ObjectStory(1, [], "sha256:1"), before={}, at=AT)
     assert [(c["type"], c["status"]) for c in good["conditions"]] == [("Ready", "True"), ("Accepted", "True")]
-    bad = object_status(["spec.x: no; do y"], digest="", generation=2, before=good, at=LATER)
+    bad = object_status(ObjectStory(2, ["spec.x: no; do y"], ""), before=good, at=LATER)
     said = {c["type"]: c for c in bad["conditions"]}
     assert {t: c["status"] for t, c in said.items()} == {"Ready": "False", "Stalled": "True", "Accepted": "False"}
     assert said["Accepted"]["message"] == "spec.x: no; do y"

@@ -60,7 +60,8 @@ async def withdraw(member: Member, *, namespace: str, name: str) -> bool:
     """Delete what was delivered; True once nothing is left. The Deployment goes first and the rest after its last pod,
     whose egress stays closed that long. Missing objects are fine. Raises DeliveryError."""
     key = f"{namespace}/{name}"
-    if key in member.deployments.store:
+    member.delivered.forget(key)
+    if key in member.deployments:
         await _delete(member, *DELIVERED[0], namespace, name)
         return False
     if member.bound(key):
@@ -89,11 +90,44 @@ async def _apply(member: Member, manifest: Manifest) -> None:
     path = resource_path(manifest["apiVersion"], PLURALS[kind], metadata.get("namespace"), metadata["name"])
     try:
         async with _deadline():
-            await member.client.apply(path, manifest, field_manager=FIELD_MANAGER, force=True)
+            answer = await member.client.apply(path, manifest, field_manager=FIELD_MANAGER, force=True)
     except ApiError as error:
         if isinstance(error, NotFound):
             member.namespaces.discard(metadata.get("namespace", ""))  # it was deleted behind our back
         raise DeliveryError(f"{kind} {metadata['name']} on {member.name}", error) from error
+    if kind != "Namespace":
+        member.delivered.applied(f"{metadata['namespace']}/{metadata['name']}", kind, answer)
+
+
+async def stop(member: Member, *, namespace: str, name: str) -> bool:
+    """Scale a delivered Deployment to zero; True once no pod of it has a node. Raises DeliveryError."""
+    key = f"{namespace}/{name}"
+    shown = member.deployments.get(key)
+    if shown is not None and shown.desired:
+        member.delivered.forget(key)
+        path = resource_path("apps/v1", "deployments", namespace, name)
+        try:
+            async with _deadline():
+                await member.client.merge_patch(path, {"spec": {"replicas": 0}})
+        except NotFound:
+            pass
+        except ApiError as error:
+            raise DeliveryError(f"Deployment {name} on {member.name}", error) from error
+        return False
+    return not member.bound(key)
+
+
+async def evict(member: Member, pod: str) -> None:
+    """Evict a pod, ``namespace/name``, so that budgets of others hold (policy/v1 Eviction). Raises DeliveryError."""
+    namespace, _, name = pod.partition("/")
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace}}
+    try:
+        async with _deadline():
+            await member.client.create(resource_path("v1", "pods", namespace, name) + "/eviction", body)
+    except NotFound:
+        return
+    except ApiError as error:
+        raise DeliveryError(f"pod {name} on {member.name}", error) from error
 
 
 async def _delete(member: Member, version: str, kind: str, namespace: str, name: str) -> None:

@@ -46,6 +46,12 @@ class RecordType(StrEnum):
     VIOLATION_OPENED = "ViolationOpened"
     VIOLATION_RESOLVED = "ViolationResolved"
     DRY_RUN = "DryRun"
+    VIOLATION_ACTED = "ViolationActed"
+    BREAKER_OPENED = "BreakerOpened"
+    BREAKER_RELEASED = "BreakerReleased"
+    FACTS_STATED = "FactsStated"
+    STOPPED = "Stopped"
+    RESUMED = "Resumed"
 
 
 @dataclass(frozen=True, slots=True)

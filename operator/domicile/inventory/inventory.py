@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domicile.model.cluster import SovereignClusterSpec
@@ -18,6 +18,7 @@ from domicile.model.framework import SovereigntyFrameworkSpec
 from domicile.model.places import place_problem
 from domicile.model.schema import Model
 from domicile.placement.verdicts import Key, Verdicts
+from domicile.tiers.evaluate import NO_OPTIONS
 from domicile.tiers.framework import Framework, FrameworkError, digest_of, load_framework
 from domicile.tiers.reading import Options
 
@@ -47,6 +48,7 @@ class Inventory:
         self._tables: dict[tuple[str, Options], Verdicts] = {}
         self._digests: dict[str, str] = {}
         self._digest: str | None = None
+        self._void: dict[str, str] = {}
         self.generation = 0
 
     # -- what changed ------------------------------------------------------------------------------------------
@@ -57,9 +59,12 @@ class Inventory:
         self._remember(f"SovereignCluster/{name}", spec)
         if spec is None:
             self.clusters.pop(name, None)
+            self._void.pop(name, None)
+            self._digests.pop(f"void/{name}", None)
         else:
             self.clusters[name] = spec
-            self._candidates[name] = candidates_of(name, spec)
+            void, candidates = self._void.get(name, ""), candidates_of(name, spec)
+            self._candidates[name] = tuple(replace(c, void=void) for c in candidates) if void else candidates
         present = self._candidates.get(name, ())
         gone = before - {(c.cluster, c.pool) for c in present}
         return self._changed(
@@ -67,6 +72,20 @@ class Inventory:
             for table in self._tables.values()
             for key in table.update(present=present, gone=gone, entities=self.entities, at=at)
         )
+
+    def void(self, name: str, why: str, *, at: datetime) -> Change:
+        """The facts of a cluster count for nothing, since another answers in its name; or (empty) they count again."""
+        if self._void.get(name, "") == why:
+            return Change()
+        self._void[name] = why
+        self._digests.pop(f"void/{name}", None)
+        if why:
+            self._digests[f"void/{name}"] = digest_of({"void": why})
+        return self.set_cluster(name, self.clusters.get(name), at=at)
+
+    def refresh(self, name: str, *, at: datetime) -> Change:
+        """Evaluate a cluster anew from its spec. Finds nothing unless an update was missed."""
+        return self.set_cluster(name, self.clusters[name], at=at) if name in self.clusters else Change()
 
     def set_entity(self, name: str, spec: LegalEntitySpec | None, *, at: datetime) -> Change:
         """A LegalEntity was added, changed or (None) removed."""
@@ -122,6 +141,17 @@ class Inventory:
     def next_due(self) -> datetime | None:
         """When time alone may next change a verdict."""
         return min((due for t in self._tables.values() if (due := t.next_due) is not None), default=None)
+
+    def due_by_cluster(self) -> dict[str, datetime]:
+        """When time alone may next change a verdict about each cluster, by the tables of no special options."""
+        found: dict[str, datetime] = {}
+        for (_, options), table in self._tables.items():
+            if options == NO_OPTIONS:
+                for row in table.rows:
+                    if row is not None and row.until is not None:
+                        cluster = row.candidate.cluster
+                        found[cluster] = min(row.until, found.get(cluster, row.until))
+        return found
 
     # -- what holds --------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
-"""One member cluster as observed: its nodes and pods by pool, its delivered Deployments, whether it can be reached.
+"""One member cluster as observed: its nodes and pods by pool, what was delivered, whether it can be reached.
 
-Owns the member's client and its three reflectors. What changes is told by key; nothing is decided here.
+Owns the member's client and its reflectors. What changes is told by key; nothing is decided here.
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from domicile.inventory.delivered import Delivered, Observed
 from domicile.inventory.nodes import NodeFacts, PodFacts, belongs, project_node, project_pod, room_of
 from domicile.inventory.reflector import Reflector
 from domicile.kube.client import KubeClient
 from domicile.kube.errors import ApiError, Unauthorized, Unavailable
 from domicile.model.cluster import NodePool
-from domicile.model.labels import DIGEST, MANAGED_BY, WORKLOAD
 from domicile.placement.capacity import EMPTY, PoolRoom
 
 log = logging.getLogger(__name__)
@@ -26,44 +26,6 @@ STALE_AFTER: Final = 90.0  # seconds without any sign of life; API servers send 
 PROBE_AFTER: Final = 10.0  # seconds of silence after which a member is asked whether it is there
 PROBE_TIMEOUT: Final = 5.0  # seconds
 CONNECTING: Final = "connecting"  # nothing is known yet, neither good nor bad
-
-
-class Observed(NamedTuple):
-    """A delivered Deployment as its member shows it."""
-
-    digest: str
-    generation: int
-    observed_generation: int
-    desired: int
-    ready: int
-    updated: int
-    stuck: str  # message of a failed progress condition, or empty
-
-    @property
-    def settled(self) -> bool:
-        """Whether the member's controller has seen the latest spec and all its pods are ready."""
-        seen = self.observed_generation >= self.generation
-        return seen and self.ready >= self.desired and self.updated >= self.desired
-
-
-def project_deployment(raw: Mapping[str, Any]) -> Observed:
-    """A delivered Deployment as its API server gives it."""
-    metadata, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
-    stuck = [
-        c.get("message", "")
-        for c in status.get("conditions") or ()
-        if (c.get("type") == "Progressing" and c.get("status") == "False")
-        or (c.get("type") == "ReplicaFailure" and c.get("status") == "True")
-    ]
-    return Observed(
-        digest=(metadata.get("annotations") or {}).get(DIGEST, ""),
-        generation=metadata.get("generation", 0),
-        observed_generation=status.get("observedGeneration", 0),
-        desired=spec.get("replicas", 1),
-        ready=status.get("readyReplicas", 0),
-        updated=status.get("updatedReplicas", 0),
-        stuck="; ".join(stuck),
-    )
 
 
 class Member:
@@ -78,11 +40,12 @@ class Member:
         on_workload: Callable[[str], None],
         on_reach: Callable[[str], None],
         on_room: Callable[[], None],
-        twin: Callable[[str, str], str],
+        identify: Callable[[str, str], str],
     ) -> None:
-        """``on_nodes(cluster)`` when nodes or membership change, ``on_workload(key)`` when a delivered workload does,
+        """``on_nodes(cluster)`` when nodes or membership change, ``on_workload(key)`` when a delivered workload does or
+        one of its pods is bound or gone,
         ``on_reach(cluster)`` when the member is reached or lost, ``on_room()`` when there may be more room.
-        ``twin(cluster, uid)`` names another member that is the same cluster, if there is one."""
+        ``identify(cluster, uid)`` says why the cluster of that kube-system UID is not to be used, if it is not."""
         self.name = name
         self.client = client
         self.problem = CONNECTING
@@ -91,10 +54,10 @@ class Member:
         self.namespaces: set[str] = set()  # namespaces known to exist there
         self._on_nodes, self._on_workload, self._on_reach = on_nodes, on_workload, on_reach
         self._on_room = on_room
-        self._twin = twin
+        self._identify = identify
         self.uid = ""  # of the kube-system namespace: what makes the cluster this cluster
         self._used: defaultdict[str, dict[str, float]] = defaultdict(dict)
-        self._bound: defaultdict[str, int] = defaultdict(int)  # workload -> bound pods
+        self._running: defaultdict[str, dict[str, str]] = defaultdict(dict)  # workload -> its bound pods -> their nodes
         self.bound_changes = 0  # how often any of them changed
         self._rooms: dict[str, PoolRoom] = {}
         self._by_pool: dict[str, list[str]] = {}
@@ -103,32 +66,35 @@ class Member:
         self._sorted = False
         self.nodes = Reflector(client, "/api/v1/nodes", project=project_node, on_change=self._node_changed)
         self.pods = Reflector(client, "/api/v1/pods", project=project_pod, on_change=self._pod_changed)
-        self.deployments: Reflector[Observed] = Reflector(
-            client,
-            "/apis/apps/v1/deployments",
-            project=project_deployment,
-            label_selector=f"{MANAGED_BY}=domicile,{WORKLOAD}",
-            on_change=self._deployment_changed,
-        )
+        self.delivered = Delivered(client, on_change=on_workload)
 
-    async def run(self, *, identity: str | None) -> None:
-        """Watch until cancelled. ``identity`` is the kube-system UID the facts were stated for, if any."""
+    @property
+    def deployments(self) -> Mapping[str, Observed]:
+        """The delivered Deployments by workload."""
+        return self.delivered.deployments.store
+
+    def reflectors(self) -> list[tuple[str, Reflector[Any]]]:
+        """Everything that is watched, with its name."""
+        return [("nodes", self.nodes), ("pods", self.pods), *self.delivered.reflectors()]
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for reflector in (self.nodes, self.pods, self.deployments):
+            for _, reflector in self.reflectors():
                 group.create_task(reflector.run(), name=f"member-{self.name}")
-            group.create_task(self._keep_reach(identity), name=f"reach-{self.name}")
+            group.create_task(self._keep_reach(), name=f"reach-{self.name}")
 
     @property
     def reachable(self) -> bool:
         """Whether its facts are fresh enough to admit something new."""
         return not self.problem
 
-    async def _keep_reach(self, identity: str | None) -> None:
+    async def _keep_reach(self) -> None:
         """Judge freshness every second, and the identity once for every time it is found again."""
         while True:
             problem = self._silence() or await self._probe()
             if not problem and self.problem:
-                problem = await self._identity_problem(identity)
+                problem = await self._identity_problem()
             if problem != self.problem:
                 self.problem = problem
                 if problem:
@@ -139,7 +105,7 @@ class Member:
     async def _probe(self) -> str:
         """Ask a quiet member whether it is there: behind a broken network a watch is silent for minutes."""
         now = time.monotonic()
-        ages = [r.age(now) for r in (self.nodes, self.pods, self.deployments)]
+        ages = [reflector.age(now) for _, reflector in self.reflectors()]
         if min(*ages, now - self._answered) < PROBE_AFTER:
             return ""
         try:
@@ -156,7 +122,7 @@ class Member:
 
     def _silence(self) -> str:
         now = time.monotonic()
-        for what, reflector in (("nodes", self.nodes), ("pods", self.pods), ("deployments", self.deployments)):
+        for what, reflector in self.reflectors():
             if not reflector.synced:
                 error = reflector.last_error
                 return f"{what} not read yet: {error}" if error else self.problem or CONNECTING
@@ -166,17 +132,12 @@ class Member:
                 return f"{what}: nothing heard for {STALE_AFTER:g} s"
         return ""
 
-    async def _identity_problem(self, identity: str | None) -> str:
+    async def _identity_problem(self) -> str:
         try:
             self.uid = (await self.client.get("/api/v1/namespaces/kube-system"))["metadata"]["uid"]
         except ApiError as error:
             return f"identity: {error}"
-        if identity is not None and self.uid != identity:
-            return f"another cluster answers: kube-system UID is {self.uid}, spec.identity.kubeSystemUID is {identity}"
-        twin = self._twin(self.name, self.uid)
-        if twin:
-            return f"this is the same cluster as SovereignCluster/{twin}; put its pools there and delete one of the two"
-        return ""
+        return self._identify(self.name, self.uid)
 
     # -- pools and room ----------------------------------------------------------------------------------------
 
@@ -218,7 +179,22 @@ class Member:
 
     def bound(self, workload: str) -> int:
         """How many pods of a workload have a node."""
-        return self._bound.get(workload, 0)
+        return len(self._running.get(workload, ()))
+
+    def pods_by_pool(self, workload: str) -> Counter[str]:
+        """How many bound pods of a workload run in each pool; empty name: on nodes of no pool."""
+        return Counter(self.pool_of(node) for node in self._running.get(workload, {}).values())
+
+    def pods_outside(self, workload: str, pools: Iterable[str]) -> dict[str, str]:
+        """Bound pods of a workload that run in none of ``pools``, each with its node."""
+        inside = set(pools)
+        running = self._running.get(workload, {})
+        return {pod: node for pod, node in sorted(running.items()) if self.pool_of(node) not in inside}
+
+    @property
+    def running(self) -> Iterable[str]:
+        """Workloads that have pods bound here."""
+        return [workload for workload, pods in self._running.items() if pods]
 
     def _sort_nodes(self) -> None:
         """Nodes to pools, on first use after a change, since a first list brings thousands of them. A node two pools
@@ -258,11 +234,16 @@ class Member:
             for name, amount in (*pod.requests, ("pods", 1.0)):
                 used[name] = used.get(name, 0.0) + sign * amount
             self._rooms.pop(self._pool_of.get(pod.node, ""), None)
-            if pod.workload:
-                self._bound[pod.workload] += sign
-                self.bound_changes += 1
+        before, after = (pod.workload if pod and pod.node else "" for pod in (old, new))
+        if before and (before != after or (old and new and old.node != new.node)):
+            self._running[before].pop(key, None)
+        if after and new:
+            self._running[after][key] = new.node
+        if before != after:
+            self.bound_changes += 1
+            for workload in filter(None, (before, after)):
+                if not self._running[workload]:
+                    del self._running[workload]
+                self._on_workload(workload)
         if new is None:
             self._on_room()
-
-    def _deployment_changed(self, key: str, old: Observed | None, new: Observed | None) -> None:
-        self._on_workload(key)

@@ -91,6 +91,7 @@ class Candidate:
     pool: str
     facts: Subject
     providers: tuple[str, ...]
+    void: str = ""  # why its facts count for nothing: another cluster answers in its name
 
     @property
     def name(self) -> str:

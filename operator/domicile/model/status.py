@@ -132,6 +132,7 @@ class InferenceDeploymentStatus(Model):
     next_evaluation_time: Instant | None = Field(default=None, description="When time alone may change a verdict")
     violation: ViolationStatus | None = None
     last_moved: Instant | None = Field(default=None, description="When it was last moved or stopped by the operator")
+    stopped: Instant | None = Field(default=None, description="Since when the operator has scaled it to zero")
     records: Annotated[list[ObjectName], Field(max_length=32)] = Field(
         default_factory=list, description="PlacementRecords kept, newest first"
     )

@@ -251,7 +251,8 @@ def _reduce(candidate: Candidate, evaluation: Evaluation, options: Options) -> R
 def _alike(one: Candidate, other: Candidate) -> bool:
     """Whether two pools of a cluster differ in nothing but their names, so that every rule says the same of both."""
     a, b = one.facts, other.facts
-    return (one.providers, a.doc, a.own, a.evidence) == (other.providers, b.doc, b.own, b.evidence)
+    mine, others = (one.providers, one.void, a.doc, a.own), (other.providers, other.void, b.doc, b.own)
+    return mine == others and a.evidence == b.evidence
 
 
 def _renamed(row: Row, candidate: Candidate) -> Row:

@@ -16,9 +16,11 @@ from domicile.model.objects import KINDS
 from domicile.model.schema import Model
 from domicile.model.verdicts import Verdict
 from domicile.placement.verdicts import Key, Row
+from domicile.reconcile import chronicle
+from domicile.reconcile.objects import Stated, WorkKey
 from domicile.reconcile.queue import Done, Outcome, Retry
-from domicile.reconcile.world import Stated, WorkKey, World
-from domicile.report.cluster import ClusterStory, PoolStory, cluster_status, object_status
+from domicile.reconcile.world import World
+from domicile.report.cluster import ClusterStory, ObjectStory, PoolStory, cluster_status, object_status
 from domicile.report.writer import write_status
 from domicile.tiers.evaluate import NO_OPTIONS
 from domicile.tiers.framework import Framework, digest_of
@@ -34,6 +36,8 @@ async def reconcile_cluster(name: str, *, world: World, hub: KubeClient) -> Outc
         return Done()
     member = world.members.get(name)
     failed = await label_nodes(world, member) if member is not None and member.reachable else ""
+    for stray in world.strays_on(name):
+        world.look_at(stray)
     await _report_cluster(world, hub, key, stated)
     return Retry(failed) if failed else Done()
 
@@ -45,8 +49,13 @@ async def reconcile_object(key: WorkKey, *, world: World, hub: KubeClient) -> Ou
         return Done()
     problems = _problems(world, key, stated)
     digest = digest_of(stated.spec.plain()) if isinstance(stated.spec, Model) else ""
-    status = object_status(problems, digest=digest, generation=stated.generation, before=stated.status, at=world.now())
-    await _write(world, hub, key, stated, status)
+    opened = None
+    if key.kind == "SovereigntyFramework":
+        opened = world.disruptions.breaker(key.name).opened
+        before = stated.status.get("breaker") or {}
+        await chronicle.breaker(world, key.name, stated.uid, opened=opened, before=before)
+    story = ObjectStory(stated.generation, problems, digest, opened)
+    await _write(world, hub, key, stated, object_status(story, before=stated.status, at=world.now()))
     return Done()
 
 
@@ -125,6 +134,7 @@ async def _report_cluster(world: World, hub: KubeClient, key: WorkKey, stated: S
         reach=reach,
         control=control,
         problems=_problems(world, key, stated),
+        uid=world.uids.get(name, stated.status.get("kubeSystemUID", "")),
     )
     await _write(world, hub, key, stated, cluster_status(story, before=stated.status, at=world.now()))
 

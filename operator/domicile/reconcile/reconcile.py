@@ -2,8 +2,8 @@
 
     inventory -> facts -> tiers.evaluate -> placement.decide -> render -> delivery -> report
 
-Called by the queue for one key at a time. The status names a placement before anything is delivered there, so that
-after a crash it is known where to look.
+Called by the queue for one key at a time. A decision is in the log before the status names it, and the status names a
+placement before anything is delivered there, so that after a crash it is known where to look.
 """
 
 from __future__ import annotations
@@ -11,25 +11,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-from domicile.delivery.apply import DeliveryError, deliver, withdraw
-from domicile.inventory.member import Member
+from domicile.delivery.apply import DeliveryError, deliver, evict, stop, withdraw
 from domicile.kube.client import KubeClient
 from domicile.model.labels import DIGEST
 from domicile.model.objects import KINDS
 from domicile.model.workload import InferenceDeploymentSpec
-from domicile.placement.decide import Decision, decide, standing
-from domicile.placement.react import policy_of, react, reason_to_stay
+from domicile.placement.decide import Outcome
+from domicile.placement.react import Action
 from domicile.placement.request import Accepted, Refusal, RefusalReason, accept
-from domicile.placement.verdicts import Key, Verdicts
-from domicile.reconcile.queue import After, Done, Outcome, Retry
-from domicile.reconcile.world import Promise, Workload, World, invalid
+from domicile.placement.verdicts import Key
+from domicile.reconcile import chronicle
+from domicile.reconcile.judge import Case, judge, still_legal
+from domicile.reconcile.objects import Workload
+from domicile.reconcile.observe import manifests_of, runs, seen_copy, wanted_copy
+from domicile.reconcile.queue import After, Done, Retry
+from domicile.reconcile.queue import Outcome as Result
+from domicile.reconcile.world import World
 from domicile.render.hardening import refusals
-from domicile.render.workload import Manifest, Target, render
-from domicile.report.metrics import DECIDE_SECONDS, DECISIONS
+from domicile.render.workload import Manifest
+from domicile.report.metrics import EXPOSURE_SECONDS
+from domicile.report.violation import read_violation
 from domicile.report.workload import Copy, Story, workload_status
 from domicile.report.writer import hold, release, write_status
 
@@ -39,6 +43,7 @@ KIND: Final = KINDS["InferenceDeployment"]
 PROGRESS_SECONDS: Final = 2.0  # progress of a rollout is written at most this often; its end and its failure at once
 CONFIRM_SECONDS: Final = 0.5  # how often a withdrawal is looked at again
 DNS_LABEL: Final = 63
+COPIES: Final = 2  # the current one and one on its way out
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Scene:
     workload: Workload
 
 
-async def reconcile(key: str, *, world: World, hub: KubeClient) -> Outcome:
+async def reconcile(key: str, *, world: World, hub: KubeClient) -> Result:
     """Bring one workload to where it may run, and its status to what is true."""
     workload = world.workloads.get(key)
     if workload is None:
@@ -61,21 +66,22 @@ async def reconcile(key: str, *, world: World, hub: KubeClient) -> Outcome:
     accepted = _accept(scene)
     if isinstance(accepted, Refusal):
         return await _refuse(scene, accepted)
-    assert workload.spec is not None
-    verdicts = world.inventory.verdicts(accepted.framework, accepted.options, at=world.now())
-    decision = _decide(scene, accepted, verdicts)
-    if decision.chosen is None:
-        return await _report_only(scene, accepted, verdicts, decision)
-    return await _place(scene, accepted, verdicts, decision, workload.spec)
+    case = judge(world, workload, accepted)
+    await chronicle.judged(world, workload, case)
+    if case.reaction.action is Action.STOP:
+        return await _stop(scene, case)
+    if case.decision.chosen is None:
+        return await _report_only(scene, case)
+    return await _place(scene, case, case.decision.chosen)
 
 
 def _accept(scene: Scene) -> Accepted | Refusal:
     workload = scene.workload
     if workload.spec is None:
-        return invalid(workload.problem)
+        return Refusal(RefusalReason.INVALID_SPEC, workload.problem)
     if len(workload.name) > DNS_LABEL or not workload.name[0].isalpha() or "." in workload.name:
         message = f"metadata.name: {workload.name!r} cannot name a Service; use at most 63 of a-z, 0-9 and -"
-        return invalid(message)
+        return Refusal(RefusalReason.INVALID_SPEC, message)
     sources = scene.world.tier_sources(workload)
     accepted = accept(workload.key, workload.spec, sources=sources, frameworks=scene.world.inventory.frameworks)
     if isinstance(accepted, Accepted):
@@ -86,107 +92,153 @@ def _accept(scene: Scene) -> Accepted | Refusal:
     return accepted
 
 
-def _decide(scene: Scene, accepted: Accepted, verdicts: Verdicts) -> Decision:
-    """Decide, and take the room at once: the next decision must see it."""
-    world, key = scene.world, scene.workload.key
-    began = time.perf_counter()
-    previous = next(iter(scene.workload.placed), None)  # a promise that was not written down binds nobody
-    stay = _reason_to_stay(scene, accepted, verdicts, previous) if previous is not None else ""
-    decision = decide(accepted.request, verdicts=verdicts, field=world, previous=previous, stay=stay)
-    DECIDE_SECONDS.observe(time.perf_counter() - began)
-    if decision.chosen is not None:
-        world.promise(key, Promise(decision.chosen, accepted.request.shape, accepted.request.replicas))
-    else:
-        world.waiting.add(key)
-    DECISIONS.labels(str(decision.outcome)).inc()
-    if not decision.kept and str(decision.outcome) != _last_outcome(scene.workload):
-        details = {"key": key, "outcome": str(decision.outcome), "chosen": "/".join(decision.chosen or ())}
-        log.info("decided", extra=details | {"eligible": decision.eligible, "candidates": decision.candidates})
-    return decision
-
-
-def _reason_to_stay(scene: Scene, accepted: Accepted, verdicts: Verdicts, place: Key) -> str:
-    world, spec = scene.world, scene.workload.spec
-    tier = world.inventory.frameworks[accepted.framework].tier(accepted.request.level)
-    assert tier is not None and spec is not None
-    stands = standing(accepted.request, verdicts=verdicts, place=place)
-    policy = policy_of(tier, spec.sovereignty.on_violation)
-    reaction = react(policy, standing=stands, since=world.now(), at=world.now())
-    return reason_to_stay(place, standing=stands, reaction=reaction)
-
-
-def _last_outcome(workload: Workload) -> str:
-    said = (c["reason"] for c in workload.status.get("conditions") or () if c["type"] == "Placed")
-    return next(said, "")
-
-
-async def _place(
-    scene: Scene, accepted: Accepted, verdicts: Verdicts, decision: Decision, spec: InferenceDeploymentSpec
-) -> Outcome:
+async def _place(scene: Scene, case: Case, chosen: Key) -> Result:
     """Hold, record the intent, deliver, clear what is obsolete, report."""
-    assert decision.chosen is not None
     world, workload = scene.world, scene.workload
-    cluster = decision.chosen[0]
-    manifests = _manifests(world, workload, accepted, decision.chosen, spec)
-    story = _story(scene, accepted, verdicts, decision, _copy(world, workload, decision.chosen, spec, manifests))
     if not workload.held:
         held = await hold(scene.hub, KIND, workload.key, uid=workload.uid)
         if held is None:
             return _vanished(scene)
         scene = replace(scene, workload=world.remember(held))
         workload = scene.workload
-    if decision.chosen not in workload.placed:
-        scene = replace(scene, workload=await _write(scene, story))
-        if not workload.placed:
+    if chosen not in workload.placed:
+        if crowded := _crowded(scene):
+            return await _thin_out(scene, case, crowded)
+        first = not workload.placed
+        scene = replace(scene, workload=await _write(scene, _story(scene, case, _current(scene, case, chosen)[0])))
+        if first:
             return After(0.0)  # whoever came meanwhile learns where he will run before this one is delivered
-    member = world.members.get(cluster)
-    current = story.copies[0]
-    if member is not None and member.reachable and not current.delivered:
+    current, manifests = _current(scene, case, chosen)
+    story = _story(scene, case, current)
+    member = world.members.get(chosen[0])
+    fresh = member is not None and current.delivered and not member.delivered.confirmed(workload.key)
+    if member is not None and member.reachable and (fresh or not current.delivered):
         try:
-            await deliver(member, manifests)
+            if not await _deliver(scene, case, chosen, manifests):
+                return After(0.0)  # the facts changed in between: decide again
         except DeliveryError as error:
             failed = replace(current, problem=str(error))
             await _write(scene, replace(story, copies=(failed, *story.copies[1:])))
             return Retry(error)
-        return After(PROGRESS_SECONDS)
-    return await _finish(scene, story)
+        if not fresh:
+            return After(PROGRESS_SECONDS)
+    return await _finish(scene, case, story)
 
 
-def _vanished(scene: Scene) -> Outcome:
+def _current(scene: Scene, case: Case, chosen: Key) -> tuple[Copy, list[Manifest]]:
+    """The current copy as its member shows it, and what it should be made of."""
+    spec: InferenceDeploymentSpec | None = scene.workload.spec
+    assert spec is not None
+    manifests = manifests_of(scene.world, scene.workload, case.matter.accepted, chosen, spec)
+    return wanted_copy(scene.world, scene.workload, chosen, spec, manifests), manifests
+
+
+async def _deliver(scene: Scene, case: Case, chosen: Key, manifests: list[Manifest]) -> bool:
+    """Deliver, unless by now the place is no longer legal: between decision and delivery requests went out and came
+    back. How long what was checked had to hold is the exposure window."""
+    world, workload = scene.world, scene.workload
+    if not still_legal(case, chosen):
+        return False
+    member, checked = world.members[chosen[0]], time.monotonic()
+    drifted = member.delivered.drift(workload.key)
+    await deliver(member, manifests)
+    EXPOSURE_SECONDS.observe(time.monotonic() - checked)
+    if drifted:
+        await chronicle.drifted(world, workload, chosen[0], drifted)
+    return still_legal(case, chosen)
+
+
+def _crowded(scene: Scene) -> list[Key]:
+    """Places to leave before a third one is entered: those that were on their way in. What serves longest is kept, with
+    whatever else is on its cluster, since that is one Deployment."""
+    world, workload = scene.world, scene.workload
+    if len(workload.placed) < COPIES:
+        return []
+    keep = next((place for place in reversed(workload.placed) if runs(world, workload, place)), workload.placed[-1])
+    return [place for place in workload.placed if place[0] != keep[0]]
+
+
+async def _thin_out(scene: Scene, case: Case, crowded: list[Key]) -> Result:
+    """A third place was decided before the second was reached: never more copies than the move itself needs."""
+    world, workload = scene.world, scene.workload
+    left = [await _remains(scene, place, beside="") for place in crowded]
+    gone = {place for place, what in zip(crowded, left, strict=True) if what is None}
+    copies = tuple(seen_copy(world, workload, place) for place in workload.placed if place not in gone)
+    await _write(scene, replace(_story(scene, case, *copies), copies=copies))
+    return After(CONFIRM_SECONDS)
+
+
+def _vanished(scene: Scene) -> Result:
     """Deleted before our finalizer was on it, so nothing was delivered for it."""
     if scene.world.workloads.get(scene.workload.key) is scene.workload:
         scene.world.drop_workload(scene.workload.key)
     return Done()
 
 
-async def _finish(scene: Scene, story: Story) -> Outcome:
+async def _finish(scene: Scene, case: Case, story: Story) -> Result:
     """Once the current copy is available, withdraw the others; then say how things stand."""
     current, others = story.copies[0], story.copies[1:]
-    if others and current.available:
-        left = [copy for copy in others if await _remains(scene, copy.key[0], beside=current.key[0]) is not None]
+    await _withdraw_orphans(scene)
+    if others and (current.available or case.evict_leaving):
+        left = [copy for copy in others if await _remains(scene, copy.key, beside=current.key[0]) is not None]
         story = replace(story, copies=(current, *left))
     pending = any(copy.verified for copy in story.copies[1:])
-    if not current.available and current.delivered and current.verified and not current.problem:
-        waited = _since_transition(scene, story)
+    if not pending or current.problem:
+        scene.world.move_over(scene.workload.key)
+    quiet = case.violation == read_violation(scene.workload.status)
+    if quiet and not current.available and current.delivered and current.verified and not current.problem:
+        waited = time.monotonic() - scene.world.written.get(scene.workload.key, 0.0)
         if waited < PROGRESS_SECONDS:
             return After(PROGRESS_SECONDS - waited)
+    if others and not story.copies[1:]:
+        await chronicle.moved(scene.world, scene.workload, case, others[0].key)
     await _write(scene, story)
-    return After(CONFIRM_SECONDS) if pending and current.available else Done()
+    if case.strays and await _evict_one(scene, case, current):
+        return After(PROGRESS_SECONDS)
+    return After(CONFIRM_SECONDS) if pending and current.available else _then(case)
 
 
-def _since_transition(scene: Scene, story: Story) -> float:
-    """Seconds since progress of this workload was last written."""
-    return time.monotonic() - scene.world.written.get(scene.workload.key, 0.0)
+async def _withdraw_orphans(scene: Scene) -> None:
+    """Withdraw what a member has of the workload although no placement names it: a copy that was forgotten."""
+    workload = scene.workload
+    known = {cluster for cluster, _ in scene.workload.placed}
+    for name, member in sorted(scene.world.members.items()):
+        if name not in known and member.reachable and workload.key in member.deployments:
+            await _remains(scene, (name, ""), beside="")
 
 
-async def _remains(scene: Scene, cluster: str, *, beside: str) -> str | None:
-    """Withdraw from a cluster. None once nothing of the workload is left there, else what hinders, empty where it is
-    under way. On the cluster that holds the current copy the same Deployment was moved: nothing to withdraw."""
-    if cluster == beside:
-        return None
+async def _evict_one(scene: Scene, case: Case, current: Copy) -> bool:
+    """Evict one pod that runs where no decision put it, if its place can be taken where one did; one at a time, and
+    only what its own cluster replaces. Whether to look again soon."""
+    mine = [stray for stray in case.strays if stray.cluster == current.key[0]]
+    if not mine or case.violation is None or case.violation.action is Action.STAY:
+        return False
+    member = scene.world.members[current.key[0]]
+    if not member.room(current.key[1]).fits(case.matter.accepted.request.shape):
+        return False
+    try:
+        await evict(member, mine[0].pod)
+    except DeliveryError as error:
+        log.warning("stray not evicted: %s", error, extra={"key": scene.workload.key})
+    return True
+
+
+def _then(case: Case) -> Result:
+    """Nothing is left to do until a grace or a cool-down ends, if one runs."""
+    if case.look_again is None:
+        return Done()
+    return After(max(0.0, (case.look_again - case.matter.at).total_seconds()) + CONFIRM_SECONDS)
+
+
+async def _remains(scene: Scene, place: Key, *, beside: str) -> str | None:
+    """Withdraw from a place. None once nothing of the workload is left there, else what hinders, empty where it is
+    under way. On the cluster that holds the current copy the same Deployment was moved: its pods only have to go."""
+    cluster, pool = place
     member = scene.world.members.get(cluster)
     if member is None or not member.reachable:
         return f"{cluster} cannot be reached"
+    if cluster == beside:
+        return None if not member.pods_by_pool(scene.workload.key)[pool] else ""
     try:
         gone = await withdraw(member, namespace=scene.workload.namespace, name=scene.workload.name)
     except DeliveryError as error:
@@ -194,36 +246,97 @@ async def _remains(scene: Scene, cluster: str, *, beside: str) -> str | None:
     return None if gone else ""
 
 
-async def _report_only(scene: Scene, accepted: Accepted, verdicts: Verdicts, decision: Decision) -> Outcome:
+async def _stop(scene: Scene, case: Case) -> Result:
+    """The tier does not let it run on there: scale to zero first, and look then for another place."""
+    world, workload = scene.world, scene.workload
+    place = workload.placed[0]
+    member = world.members.get(place[0])
+    if member is not None and member.reachable:
+        try:
+            await stop(member, namespace=workload.namespace, name=workload.name)
+        except DeliveryError as error:
+            return Retry(error)
+    copies = [seen_copy(world, workload, key) for key in workload.placed]
+    copies[0] = replace(copies[0], desired=0)
+    await _write(scene, replace(_story(scene, case, *copies), stopped=workload.moment("stopped") or case.matter.at))
+    return After(CONFIRM_SECONDS) if member is not None and member.reachable else Done()
+
+
+async def _report_only(scene: Scene, case: Case) -> Result:
     """No place: say why. What runs is left as it is; nothing is lost because a rule changed."""
-    workload = scene.workload
-    copies = [_seen(scene.world, workload, key) for key in workload.placed]
-    await _write(scene, _story(scene, accepted, verdicts, decision, *copies))
-    return Done()
+    world, workload = scene.world, scene.workload
+    if case.decision.outcome is not Outcome.MOVE_QUEUED:
+        world.move_over(workload.key)
+    await _withdraw_orphans(scene)
+    copies = [seen_copy(world, workload, key) for key in workload.placed]
+    stopped = workload.moment("stopped")
+    if copies and stopped is not None:
+        return await _keep_stopped(scene, case, copies)
+    if copies:
+        await _put_back(scene, case)
+    await _write(scene, _story(scene, case, *copies))
+    return _then(case)
 
 
-async def _refuse(scene: Scene, refusal: Refusal) -> Outcome:
+async def _put_back(scene: Scene, case: Case) -> None:
+    """What others changed of a copy that stays where it is, although nothing may be decided anew for it."""
+    world, workload, place = scene.world, scene.workload, scene.workload.placed[0]
+    member, spec = world.members.get(place[0]), workload.spec
+    drifted = member.delivered.drift(workload.key) if member is not None and member.reachable else []
+    if member is None or spec is None or not drifted or world.inventory.candidate(place) is None:
+        return
+    manifests = manifests_of(world, workload, case.matter.accepted, place, spec)
+    if manifests[0]["metadata"]["annotations"][DIGEST] != workload.status["placements"][0].get("digest"):
+        return  # its spec changed since: delivering that would be a decision
+    try:
+        await deliver(member, manifests)
+    except DeliveryError as error:
+        log.warning("drift not put back: %s", error, extra={"key": workload.key})
+        return
+    await chronicle.drifted(world, workload, place[0], drifted)
+
+
+async def _keep_stopped(scene: Scene, case: Case, copies: list[Copy]) -> Result:
+    """What was scaled to zero stays so, whoever scales it up, until a place is legal."""
+    member = scene.world.members.get(copies[0].key[0])
+    if member is not None and member.reachable:
+        try:
+            await stop(member, namespace=scene.workload.namespace, name=scene.workload.name)
+        except DeliveryError as error:
+            return Retry(error)
+    await _write(scene, replace(_story(scene, case, *copies), stopped=scene.workload.moment("stopped")))
+    return _then(case)
+
+
+async def _refuse(scene: Scene, refusal: Refusal) -> Result:
     """A workload that is not accepted keeps what it had."""
     workload = scene.workload
     scene.world.waiting.discard(workload.key)
-    copies = tuple(_seen(scene.world, workload, key) for key in workload.placed)
-    in_force = workload.status.get("tier")
-    story = Story(workload.generation, workload.name, in_force, None, "", None, refusal=refusal, copies=copies)
-    await _write(scene, story)
+    await chronicle.refused(scene.world, workload, refusal)
+    await _write(scene, _refused(scene, refusal))
     return Done()
 
 
-async def _let_go(scene: Scene) -> Outcome:
+def _refused(scene: Scene, refusal: Refusal) -> Story:
+    workload = scene.workload
+    copies = tuple(seen_copy(scene.world, workload, key) for key in workload.placed)
+    in_force = workload.status.get("tier")
+    return Story(workload.generation, workload.name, in_force, None, "", None, refusal=refusal, copies=copies)
+
+
+async def _let_go(scene: Scene) -> Result:
     """Deleted on the hub: withdraw everywhere, and only then let the object go."""
     world, workload = scene.world, scene.workload
     if not workload.held:
         world.drop_workload(workload.key)
         return Done()
-    promised = world.promised(workload.key)
-    clusters = list(dict.fromkeys(k[0] for k in [*workload.placed, *([promised] if promised else [])]))
-    remains = await asyncio.gather(*(_remains(scene, cluster, beside="") for cluster in clusters))
+    promised = world.promises.place(workload.key)
+    places = list(dict.fromkeys([*workload.placed, *([promised] if promised else [])]))
+    clusters = {place[0]: place for place in places}
+    remains = await asyncio.gather(*(_remains(scene, place, beside="") for place in clusters.values()))
     left = [what for what in remains if what is not None]
     if not left:
+        await chronicle.withdrawn(world, workload)
         await release(scene.hub, KIND, workload.key, uid=workload.uid)
         world.drop_workload(workload.key)
         world.retry_waiting()
@@ -231,70 +344,32 @@ async def _let_go(scene: Scene) -> Outcome:
     if not any(left):
         return After(CONFIRM_SECONDS)
     message = f"what runs there cannot be withdrawn, it is tried again: {'; '.join(filter(None, left))}"
-    copies = tuple(_seen(world, workload, key) for key in workload.placed)
-    refusal = Refusal(RefusalReason.WITHDRAWAL_BLOCKED, message)
-    story = Story(workload.generation, workload.name, workload.status.get("tier"), None, "", None, refusal=refusal)
-    await _write(scene, replace(story, copies=copies))
+    await _write(scene, _refused(scene, Refusal(RefusalReason.WITHDRAWAL_BLOCKED, message)))
     return Retry(message)
 
 
 # -- what is so --------------------------------------------------------------------------------------------------
 
 
-def _manifests(
-    world: World, workload: Workload, accepted: Accepted, chosen: Key, spec: InferenceDeploymentSpec
-) -> list[Manifest]:
-    cluster = world.inventory.clusters[chosen[0]]
-    pool = next(p for p in cluster.node_pools if p.name == chosen[1])
-    resource = pool.accelerator.resource_name if pool.accelerator else "nvidia.com/gpu"
-    level = accepted.request.level
-    return render(spec, Target(workload.namespace, workload.name, accepted.framework, level, chosen[1], resource))
-
-
-def _copy(world: World, workload: Workload, key: Key, spec: InferenceDeploymentSpec, manifests: list[Manifest]) -> Copy:
-    """The current copy: what is wanted there, and how much of it the member shows."""
-    digest = manifests[0]["metadata"]["annotations"][DIGEST]
-    candidate = world.inventory.candidate(key)
-    wanted = Copy(key, candidate.country if candidate else "", 0 if spec.suspend else spec.replicas, digest)
-    return _observed(world.members.get(key[0]), workload.key, wanted)
-
-
-def _observed(member: Member | None, workload: str, copy: Copy) -> Copy:
-    if member is None or not member.reachable:
-        problem = member.problem if member else "it is not connected"
-        return replace(copy, verified=False, problem=problem)
-    seen = member.deployments.store.get(workload)
-    if seen is None:
-        return replace(copy, ready=0)
-    delivered = seen.digest == copy.digest and seen.desired == copy.desired
-    available = delivered and seen.settled
-    return replace(copy, ready=seen.ready, delivered=delivered, available=available, problem=seen.stuck)
-
-
-def _seen(world: World, workload: Workload, key: Key) -> Copy:
-    """A copy the status names, as the member shows it now."""
-    entry: Mapping[str, Any] = next(
-        (p for p in workload.status.get("placements") or () if (p["cluster"], p["nodePool"]) == key), {}
-    )
-    copy = Copy(key, entry.get("country", ""), entry.get("desired", 0), entry.get("digest", ""), entry.get("ready", 0))
-    return _observed(world.members.get(key[0]), workload.key, copy)
-
-
-def _story(scene: Scene, accepted: Accepted, verdicts: Verdicts, decision: Decision, *copies: Copy) -> Story:
+def _story(scene: Scene, case: Case, *copies: Copy) -> Story:
     workload, world = scene.workload, scene.world
     shown = {copy.key for copy in copies}
-    others = [_seen(world, workload, key) for key in workload.placed if key not in shown]
+    others = [seen_copy(world, workload, key) for key in workload.placed if key not in shown]
     everything = (*copies, *others)
     return Story(
         generation=workload.generation,
         name=workload.name,
-        tier=accepted.request.level,
-        framework=world.inventory.frameworks[accepted.framework],
+        tier=case.matter.tier.level,
+        framework=case.matter.verdicts.framework,
         inventory_digest=world.inventory.digest,
-        decision=decision,
+        decision=case.decision,
         copies=everything,
-        row=verdicts.row(everything[0].key) if everything else None,
+        row=case.matter.verdicts.row(everything[0].key) if everything else None,
         suspended=workload.spec is not None and workload.spec.suspend,
+        violation=case.violation,
+        moved=case.matter.at if case.acts else None,
+        strays=tuple(map(str, case.strays)),
+        look_again=case.look_again,
     )
 
 

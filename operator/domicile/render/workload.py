@@ -26,6 +26,7 @@ class Target(NamedTuple):
     level: int
     pool: str
     accelerator_resource: str
+    surge: bool = False  # on the way from another pool: new pods come first, the old ones go once they are ready
 
 
 def render(spec: InferenceDeploymentSpec, target: Target) -> list[Manifest]:
@@ -133,11 +134,16 @@ def _deployment(spec: InferenceDeploymentSpec, target: Target) -> Manifest:
             "replicas": 0 if spec.suspend else spec.replicas,
             "selector": {"matchLabels": selector(target)},
             "progressDeadlineSeconds": 1800,
-            # Accelerator pools are usually full: replace a pod in its place instead of asking for one more.
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": _rollout(target)},
             "template": {"metadata": {"labels": _labels(target)}, "spec": _pod(spec, target)},
         },
     }
+
+
+def _rollout(target: Target) -> dict[str, Any]:
+    """Accelerator pools are usually full: a pod is replaced in its place, without asking for one more, unless it
+    moves."""
+    return {"maxSurge": "100%", "maxUnavailable": 0} if target.surge else {"maxSurge": 0, "maxUnavailable": 1}
 
 
 def _pod(spec: InferenceDeploymentSpec, target: Target) -> dict[str, Any]:

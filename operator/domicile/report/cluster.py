@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from domicile.model.verdicts import Verdict
+from domicile.placement.disruption import Opened
 from domicile.placement.verdicts import Row
-from domicile.report.conditions import Said, conditions
+from domicile.report.conditions import Said, conditions, instant
 
 MAX_MISSING = 64
 MAX_MISSING_IN_ALL = 512  # over all pools, with texts of MAX_TEXT: below the 1.5 MB that etcd takes
@@ -37,6 +38,7 @@ class ClusterStory:
     reach: str
     control: str
     problems: Sequence[str]
+    uid: str = ""  # of the cluster that the facts were used for
 
 
 def cluster_status(story: ClusterStory, *, before: Mapping[str, Any], at: datetime) -> dict[str, Any]:
@@ -48,7 +50,8 @@ def cluster_status(story: ClusterStory, *, before: Mapping[str, Any], at: dateti
     usable = said[0].status == "True" and said[1].status == "True" and len(said) == 2
     worst = next((s for s in said if s.status != "True" or s.type == "Stalled"), said[0])
     said.append(Said("Ready", "True" if usable else "False", "Usable" if usable else worst.reason, worst.message))
-    return {
+    status: dict[str, Any] = {"kubeSystemUID": story.uid} if story.uid else {}
+    return status | {
         "observedGeneration": story.generation,
         "control": story.control,
         "levels": " ".join(f"{p.name}={p.row.proven if p.row else 0}" for p in story.pools)[:500],
@@ -96,18 +99,37 @@ def _pool(pool: PoolStory, levels: Sequence[int], most: int) -> dict[str, Any]:
     }
 
 
-def object_status(
-    problems: Sequence[str], *, digest: str, generation: int, before: Mapping[str, Any], at: datetime
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class ObjectStory:
+    """Everything the status of a LegalEntity or a SovereigntyFramework tells."""
+
+    generation: int
+    problems: Sequence[str]
+    digest: str
+    breaker: Opened | None = None
+
+
+def object_status(story: ObjectStory, *, before: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     """Status of a LegalEntity or a SovereigntyFramework."""
-    accepted = _accepted(problems)
-    if not problems:
+    accepted = _accepted(story.problems)
+    if not story.problems:
         accepted = accepted._replace(message="in use")
     said = [accepted, Said("Ready", accepted.status, accepted.reason, accepted.message)]
-    if problems:
+    if story.problems:
         said.append(Said("Stalled", "True", accepted.reason, accepted.message))
-    return {
-        "observedGeneration": generation,
-        "digest": digest,
-        "conditions": conditions(said, before=before.get("conditions") or (), generation=generation, at=at),
+    generation = story.generation
+    status: dict[str, Any] = {"observedGeneration": generation, "digest": story.digest}
+    if story.breaker is not None:
+        opened = story.breaker
+        lost = f"{opened.lost} of {opened.placed} placed workloads lost eligibility"
+        release = f"once the facts are checked, annotate this object domicile.dev/resume-moves={opened.id}"
+        said.append(Said("MovesPaused", "True", "BreakerOpen", f"{lost}; nothing is moved or stopped; {release}"))
+        status["breaker"] = {
+            "id": opened.id,
+            "opened": instant(opened.at),
+            "lost": opened.lost,
+            "placed": opened.placed,
+        }
+    return status | {
+        "conditions": conditions(said, before=before.get("conditions") or (), generation=generation, at=at)
     }

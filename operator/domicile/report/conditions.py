@@ -20,6 +20,7 @@ ORDER = (
     "Enforced",
     "ExceptionActive",
     "Reachable",
+    "MovesPaused",
 )
 
 

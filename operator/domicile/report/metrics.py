@@ -26,3 +26,43 @@ MEMBER_REACHABLE = Gauge("domicile_member_reachable", "1 where a member answers"
 NEXT_EVALUATION = Gauge(
     "domicile_next_evaluation_timestamp_seconds", "When time alone may next change a verdict", registry=REGISTRY
 )
+
+SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 86400)
+VIOLATIONS_OPEN = Gauge(
+    "domicile_violations_open", "Copies that run where they may not", ["level", "verdict"], registry=REGISTRY
+)
+DETECTION_SECONDS = Histogram(
+    "domicile_violation_detection_seconds",
+    "From the change of a fact, in whole seconds as API servers keep it, to its detection",
+    buckets=SECONDS,
+    registry=REGISTRY,
+)
+VACATED_SECONDS = Histogram(
+    "domicile_violation_vacated_seconds",
+    "From the detection of a violation to the last pod gone or the place legal again",
+    buckets=SECONDS,
+    registry=REGISTRY,
+)
+MOVES = Counter("domicile_moves", "Copies moved to another place", ["level"], registry=REGISTRY)
+STOPS = Counter("domicile_stops", "Copies scaled to zero since their tier demands it", ["level"], registry=REGISTRY)
+DRIFT = Counter("domicile_drift", "Delivered objects changed by others and put back", ["kind"], registry=REGISTRY)
+BREAKER_OPEN = Gauge("domicile_breaker_open", "1 while moving is stopped", ["framework"], registry=REGISTRY)
+EXPOSURE_SECONDS = Histogram(
+    "domicile_exposure_seconds",
+    "From the last check of a place to the end of its delivery",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
+    registry=REGISTRY,
+)
+EVIDENCE_SECONDS = Gauge(
+    "domicile_evidence_expiry_seconds",
+    "Until time alone may next change a verdict about a cluster",
+    ["cluster"],
+    registry=REGISTRY,
+)
+EVALUATION_AGE = Gauge(
+    "domicile_evaluation_age_seconds",
+    "Since the candidates of a cluster were last evaluated",
+    ["cluster"],
+    registry=REGISTRY,
+)
+EVENTS_DROPPED = Counter("domicile_events_dropped", "Kubernetes Events not posted", registry=REGISTRY)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from domicile.model.labels import WORKLOAD
-from domicile.model.verdicts import Verdict
-from domicile.placement.decide import Decision, Outcome
+from domicile.model.verdicts import RuleVerdict, Verdict
+from domicile.placement.decide import STAYING, Decision, Outcome
 from domicile.placement.request import Refusal
 from domicile.placement.verdicts import Key, Row
 from domicile.report.conditions import Said, conditions, instant
+from domicile.report.violation import Violation
 from domicile.tiers.framework import Framework
 
 
@@ -29,6 +30,7 @@ class Copy:
     verified: bool = True  # False where the member cannot be asked
     available: bool = False
     problem: str = ""
+    pods: int = 0  # bound in its pool
 
     def plain(self) -> dict[str, Any]:
         """As an entry of ``status.placements``."""
@@ -51,6 +53,12 @@ class Story:
     copies: tuple[Copy, ...] = ()
     row: Row | None = field(default=None)  # verdict of the candidate it runs on
     suspended: bool = False
+    violation: Violation | None = None
+    strays: tuple[str, ...] = ()  # pods where no decision put them
+    moved: datetime | None = None  # set where moving or stopping begins now
+    stopped: datetime | None = None  # since when it is scaled to zero
+    look_again: datetime | None = None
+    records: tuple[str, ...] | None = None  # names of its PlacementRecords, None: as before
 
 
 def workload_status(story: Story, *, before: Mapping[str, Any], at: datetime) -> dict[str, Any]:
@@ -74,9 +82,24 @@ def workload_status(story: Story, *, before: Mapping[str, Any], at: datetime) ->
     decision = _decision(story, before)
     if decision:
         status["decision"] = decision
-    if story.row is not None and story.row.until is not None:
-        status["nextEvaluationTime"] = instant(story.row.until)
-    return status
+    moments = [m for m in (story.row.until if story.row else None, story.look_again) if m is not None]
+    if moments:
+        status["nextEvaluationTime"] = instant(min(moments))
+    return status | _history(story, before)
+
+
+def _history(story: Story, before: Mapping[str, Any]) -> dict[str, Any]:
+    """What the status remembers across decisions: the open violation, the last move, whether it is stopped, records."""
+    violation = before.get("violation") if story.refusal is not None else None
+    if story.violation is not None:
+        violation = story.violation.plain()
+    moved = instant(story.moved) if story.moved else before.get("lastMoved")
+    records = before.get("records") if story.records is None else list(story.records)
+    stopped = instant(story.stopped) if story.stopped else None
+    if story.refusal is not None:
+        stopped = before.get("stopped")
+    history = {"violation": violation, "lastMoved": moved, "stopped": stopped, "records": records}
+    return {name: value for name, value in history.items() if value}
 
 
 def _decision(story: Story, before: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -143,7 +166,11 @@ def _compliant(story: Story) -> Said:
     """Whether what runs is where it may run; for what does not run, whether a legal place exists."""
     decision, row = story.decision, story.row
     assert decision is not None
-    leaving = [copy for copy in story.copies[1:] if not copy.verified or copy.ready]
+    leaving = [copy for copy in story.copies[1:] if not copy.verified or copy.pods]
+    if story.strays:
+        more = f" and {len(story.strays) - 3} more" if len(story.strays) > 3 else ""
+        where = ", ".join(story.strays[:3])
+        return Said("Compliant", "False", "ObservedOutsidePlacement", f"not where it was placed: {where}{more}")
     if leaving:
         where = ", ".join("/".join(copy.key) for copy in leaving)
         return Said("Compliant", "False", "Vacating", f"a copy still runs on {where}, which it has to leave")
@@ -154,17 +181,25 @@ def _compliant(story: Story) -> Said:
             return Said("Compliant", "False", "OutsideWishes", message)
         if not failed:
             return Said("Compliant", "True", "AllRulesSatisfied", f"{row.satisfied} rules hold on {row.candidate.name}")
+        if story.stopped is not None:
+            message = f"scaled to zero, since {row.candidate.name} does not satisfy the tier: {_first(failed)}"
+            return Said("Compliant", "False", "Stopped", message)
         violated = [r for r in failed if r.verdict is Verdict.VIOLATED]
-        rule = (violated or list(failed))[0]
         status, reason = ("False", "CandidateLostEligibility") if violated else ("Unknown", "FactsUnknown")
-        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-        return Said("Compliant", status, reason, f"{rule.rule} ({rule.clause}) {rule.findings[0].sentence()}{more}")
+        return Said("Compliant", status, reason, _first(failed))
     if story.copies:
         where = "/".join(story.copies[0].key)
         return Said("Compliant", "Unknown", "FactsUnknown", f"no facts about {where}, where it was placed")
     if decision.outcome is Outcome.NO_ELIGIBLE_CANDIDATE:
         return Said("Compliant", "False", "NoEligibleCandidate", _why_none(decision))
     return Said("Compliant", "True", "AllRulesSatisfied", f"{decision.eligible} candidates satisfy tier {story.tier}")
+
+
+def _first(failed: Sequence[RuleVerdict]) -> str:
+    """The first of the rules that failed, a violated one before one that is open, and how many more there are."""
+    rule = next((r for r in failed if r.verdict is Verdict.VIOLATED), failed[0])
+    more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return f"{rule.rule} ({rule.clause}) {rule.findings[0].sentence()}{more}"
 
 
 def _own(decision: Decision) -> str:
@@ -186,8 +221,8 @@ def _why_none(decision: Decision) -> str:
 def _placed(story: Story) -> Said:
     decision = story.decision
     assert decision is not None
-    if decision.outcome is Outcome.HELD:
-        return Said("Placed", "True", "Held", decision.obstacle)
+    if decision.outcome in STAYING:
+        return Said("Placed", "True", str(decision.outcome), decision.obstacle)
     if decision.outcome is Outcome.PLACED and decision.chosen:
         how = "kept" if decision.kept else "chosen"
         where = "/".join(decision.chosen)
@@ -195,7 +230,8 @@ def _placed(story: Story) -> Said:
     message = decision.obstacle or _why_none(decision)
     if story.copies:
         where = "/".join(story.copies[0].key)
-        message = f"the copy on {where} is left as it is: {message}"
+        how = "was scaled to zero" if story.stopped else "is left as it is"
+        message = f"the copy on {where} {how}: {message}"
     return Said("Placed", "False", str(decision.outcome), message)
 
 
@@ -234,6 +270,11 @@ def _summary(story: Story, compliant: Said, placed: Said) -> list[Said]:
         return [Said("Ready", "False", "NotCompliant", compliant.message), _blocked(placed, compliant)]
     if placed.status != "True":
         return [Said("Ready", "False", placed.reason, placed.message), _blocked(placed, placed)]
+    if story.stopped is not None:
+        return [
+            Said("Ready", "False", "Stopped", placed.message),
+            Said("Reconciling", "True", placed.reason, placed.message),
+        ]
     if story.suspended:
         return [Said("Ready", "False", "Suspended", "spec.suspend is set")]
     delivered, available = _delivered(story), _available(story)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import random
 import signal
 import socket
 import uuid
@@ -23,10 +24,12 @@ from domicile.model.cluster import SovereignClusterSpec
 from domicile.model.objects import KINDS
 from domicile.model.schema import API_VERSION
 from domicile.reconcile.facts import reconcile_cluster, reconcile_object
+from domicile.reconcile.objects import Stated, WorkKey, read_stated
 from domicile.reconcile.queue import KeyedQueue, Outcome, Retry, work
 from domicile.reconcile.reconcile import reconcile
-from domicile.reconcile.world import Stated, WorkKey, World, read_stated
+from domicile.reconcile.world import World
 from domicile.report import metrics
+from domicile.report.events import Poster
 from domicile.runtime import health, logs
 from domicile.runtime.connections import Connections
 from domicile.runtime.kopf_handlers import kopf_settings, register
@@ -41,6 +44,9 @@ FACT_KINDS: Final = ("SovereigntyFramework", "LegalEntity", "SovereignCluster")
 MEMBER_SECONDS: Final = 10.0  # how long the first decision waits for members to answer
 ROOM_SECONDS: Final = 0.5  # changes of room are gathered this long before whatever waits looks again
 KOPF_STOP_SECONDS: Final = 10.0
+SWEEP_SECONDS: Final = 600.0  # one round of the safety net
+GAUGE_SECONDS: Final = 5.0
+IMPROVEMENTS_PER_SECOND: Final = 100.0  # looks of workloads without a place at what may have become possible
 LEASE: Final = "domicile-operator"
 
 
@@ -98,7 +104,7 @@ class Operator:
     def __init__(self, settings: Settings, *, connection: ConnectionSettings, token: TokenSource | None) -> None:
         self._settings, self._connection, self._token = settings, connection, token
         self._queue: KeyedQueue[WorkKey] = KeyedQueue()
-        self.world = World(now=lambda: datetime.now(UTC), enqueue=self._enqueue)
+        self.world = World(now=lambda: datetime.now(UTC), enqueue=self._enqueue, later=self._enqueue_later)
         self._reflectors: list[Reflector[Any]] = []
         self._room_timer: asyncio.TimerHandle | None = None
 
@@ -126,6 +132,11 @@ class Operator:
             self._keep_facts()
             await connections.settled(MEMBER_SECONDS)
             await self._adopt(hub)
+            poster = Poster(hub, instance=socket.gethostname())
+            self.world.tell = poster.tell
+            tasks.append(asyncio.create_task(poster.run(), name="events"))
+            tasks.append(asyncio.create_task(self._sweep(), name="sweep"))
+            tasks.append(asyncio.create_task(self._gauge(), name="gauges"))
             tasks.append(asyncio.create_task(self._follow_time(), name="time"))
             tasks.append(asyncio.create_task(self._work(hub), name="workers"))
             await self._run_kopf(stop_on_signals, own=tasks, connections=connections)
@@ -138,6 +149,7 @@ class Operator:
         async for page in hub.list_pages(resource_path(API_VERSION, kind.plural)):
             for raw in page.items:
                 self.world.put_workload(raw)
+        self.world.recount(sorted(self.world.workloads))
 
     def _keep_facts(self) -> None:
         """Facts and their verdicts stay as long as the process. The garbage collector, which would look through all of
@@ -232,6 +244,10 @@ class Operator:
     def _enqueue(self, key: WorkKey, urgent: bool) -> None:
         self._queue.add(key, urgent=urgent)
 
+    def _enqueue_later(self, key: WorkKey) -> None:
+        """For whoever may gain something: a limited rate, spread by chance, so that violations find workers free."""
+        self._queue.add_after(key, random.random() * len(self.world.waiting) / IMPROVEMENTS_PER_SECOND)
+
     def _reach_changed(self, cluster: str) -> None:
         self._enqueue(WorkKey("SovereignCluster", cluster), False)
         for key in self.world.workloads_on(cluster):
@@ -255,3 +271,40 @@ class Operator:
             if due is not None and due <= self.world.now():
                 self.world.advance()
             await asyncio.sleep(1.0)
+
+    async def _sweep(self) -> None:
+        """The safety net: everything is looked at again within one round, one by one, whatever was or was not heard."""
+        while True:
+            keys = [*self.world.stated, *(WorkKey("InferenceDeployment", key) for key in self.world.workloads)]
+            random.shuffle(keys)
+            pause = SWEEP_SECONDS / (len(keys) + 1)
+            for key in keys:
+                await asyncio.sleep(pause * (0.5 + random.random()))
+                self._look_again(key)
+            await asyncio.sleep(pause)
+
+    async def _gauge(self) -> None:
+        while True:
+            gauge(self.world)
+            await asyncio.sleep(GAUGE_SECONDS)
+
+    def _look_again(self, key: WorkKey) -> None:
+        if key.kind == "SovereignCluster":
+            self.world.refresh(key.name)
+        self._enqueue(key, False)
+
+
+def gauge(world: World) -> None:
+    """Set the gauges that no single event keeps."""
+    now = world.now()
+    metrics.VIOLATIONS_OPEN.clear()
+    for workload in world.workloads.values():
+        violation = workload.status.get("violation")
+        if violation:
+            metrics.VIOLATIONS_OPEN.labels(str(workload.status.get("tier")), violation["verdict"]).inc()
+    metrics.EVALUATION_AGE.clear()
+    for cluster, at in world.evaluated.items():
+        metrics.EVALUATION_AGE.labels(cluster).set((now - at).total_seconds())
+    metrics.EVIDENCE_SECONDS.clear()
+    for cluster, due in world.inventory.due_by_cluster().items():
+        metrics.EVIDENCE_SECONDS.labels(cluster).set((due - now).total_seconds())

@@ -127,7 +127,7 @@ class Connections:
             await asyncio.sleep(wait * (0.5 + random.random()))
 
     async def _once(self, name: str, wish: Wish) -> None:
-        connection, identity = wish
+        connection, _ = wish
         assert connection is not None
         client, version = await self._open(connection)
         member = Member(
@@ -137,13 +137,13 @@ class Connections:
             on_workload=self._on_workload,
             on_reach=self._reach,
             on_room=self._on_room,
-            twin=self._twin,
+            identify=self._identify,
         )
         spec = self._world.inventory.clusters.get(name)
         if spec is not None:
             member.set_pools(spec.node_pools)
         self._world.members[name] = member
-        watching = asyncio.create_task(member.run(identity=identity), name=f"member-{name}")
+        watching = asyncio.create_task(member.run(), name=f"member-{name}")
         changed = asyncio.create_task(self._secret_changed(connection.kubeconfig_secret, version))
         try:
             done, _ = await asyncio.wait({watching, changed}, return_when=asyncio.FIRST_COMPLETED)
@@ -158,9 +158,13 @@ class Connections:
             MEMBER_REACHABLE.labels(name).set(0)
             await client.close()
 
-    def _twin(self, name: str, uid: str) -> str:
+    def _identify(self, name: str, uid: str) -> str:
+        """Why the cluster of that kube-system UID is not to be used under this name; empty where it may be."""
         others = (m.name for m in self._world.members.values() if m.name != name and m.uid == uid and m.reachable)
-        return min(others, default="")
+        twin = min(others, default="")
+        if twin:
+            return f"this is the same cluster as SovereignCluster/{twin}; put its pools there and delete one of the two"
+        return self._world.identified(name, uid)
 
     def _reach(self, name: str) -> None:
         member = self._world.members.get(name)

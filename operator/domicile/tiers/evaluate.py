@@ -11,7 +11,7 @@ from datetime import datetime
 
 from domicile.model.facts import Candidate, Entities
 from domicile.model.framework import EvidenceFloor, RuleKind, Tier
-from domicile.model.verdicts import RuleVerdict, Verdict, worst
+from domicile.model.verdicts import Finding, RuleVerdict, Verdict, worst
 from domicile.tiers.framework import Framework, Rule
 from domicile.tiers.reading import Context, Memo, Options
 from domicile.tiers.sharing import Shared
@@ -65,6 +65,8 @@ def evaluate(
 ) -> Evaluation:
     """Ask every rule of ``framework`` about ``candidate`` as of ``at`` (UTC). Never stops at a first failure.
     ``shared`` belongs to one framework under the same options; it saves work and changes no answer."""
+    if candidate.void:
+        return _void(framework, candidate, options)
     contexts: dict[int, Context] = {}
     memos: dict[EvidenceFloor, Memo] = {}
     boundaries: list[datetime] = []
@@ -90,6 +92,24 @@ def evaluate(
         verdicts.append(_rule_verdict(ctx, rule))
     aggregated = _aggregate(framework, verdicts, options)
     return Evaluation(tuple(verdicts), *aggregated, min(boundaries, default=None), frozenset(touched))
+
+
+def _void(framework: Framework, candidate: Candidate, options: Options) -> Evaluation:
+    """Nothing is known of a candidate whose facts were stated for something else."""
+    label = f"SovereignCluster/{candidate.cluster}"
+    finding = Finding(Verdict.UNKNOWN, label, "identity.kubeSystemUID", candidate.void, "the cluster the facts are for")
+    verdicts = [
+        RuleVerdict(
+            rule.spec.id,
+            rule.spec.clause,
+            rule.spec.level,
+            Verdict.UNKNOWN,
+            (finding,),
+            rule.spec.verdict is RuleKind.RECOGNITION,
+        )
+        for rule in framework.rules
+    ]
+    return Evaluation(tuple(verdicts), *_aggregate(framework, verdicts, options), None, frozenset())
 
 
 def _rule_verdict(ctx: Context, rule: Rule) -> RuleVerdict:

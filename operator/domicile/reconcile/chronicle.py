@@ -1,0 +1,196 @@
+"""What is written down beside the status: records of the decision log, Kubernetes Events, and counts.
+
+A record is durable before the status tells what it is about. Facts ride ahead of the first decision that saw them, so
+that the log alone suffices to decide again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from domicile.evidence.errors import LogError
+from domicile.evidence.record import Record, RecordType
+from domicile.inventory.delivered import Drift
+from domicile.model.schema import API_VERSION
+from domicile.model.verdicts import Verdict
+from domicile.placement.disruption import Opened
+from domicile.placement.react import Action
+from domicile.placement.request import Refusal
+from domicile.placement.verdicts import Key
+from domicile.reconcile.judge import Case
+from domicile.reconcile.objects import WorkKey, Workload
+from domicile.reconcile.world import WORKLOAD, World
+from domicile.report import metrics
+from domicile.report.conditions import instant
+from domicile.report.events import Event
+from domicile.report.violation import Violation, read_violation
+
+log = logging.getLogger(__name__)
+
+
+async def judged(world: World, workload: Workload, case: Case) -> None:
+    """The decision, if it is a new one, and every step in the life of a violation."""
+    before, after = read_violation(workload.status), case.violation
+    records = [*_violation_steps(workload, case, before, after)]
+    if decided := _decided(workload, case):
+        records.append(decided)
+    await _append(world, records)
+    for event in _violation_events(workload, case, before, after):
+        world.tell(event)
+    _count(case, before, after)
+
+
+async def moved(world: World, workload: Workload, case: Case, source: Key) -> None:
+    """The last pod of the old copy is gone."""
+    level, target = case.matter.tier.level, workload.placed[0]
+    text = f"moved from {'/'.join(source)} to {'/'.join(target)}"
+    payload = subject(workload) | {"outcome": "Moved", "from": "/".join(source), "to": "/".join(target)}
+    await _append(world, [Record.of(RecordType.MOVED, payload | {"at": instant(case.matter.at)})])
+    world.tell(_event(workload, case, "Moved", "Move", text))
+    metrics.MOVES.labels(str(level)).inc()
+
+
+async def drifted(world: World, workload: Workload, cluster: str, found: Sequence[Drift]) -> None:
+    """Somebody changed what was delivered; it was put back."""
+    text = f"on {cluster}: {', '.join(map(str, found))}; put back"
+    payload = subject(workload) | {"outcome": "PutBack", "cluster": cluster, "drift": [d._asdict() for d in found]}
+    await _append(world, [Record.of(RecordType.ENFORCEMENT_DRIFT, payload)])
+    key, uid, at = workload.key, workload.uid, world.now()
+    world.tell(Event(WORKLOAD, key, uid, "DriftPutBack", "Deliver", text, True, at))
+    log.warning("drift put back", extra={"key": key, "cluster": cluster, "drift": [str(d) for d in found]})
+    for drift in found:
+        metrics.DRIFT.labels(drift.kind).inc()
+
+
+async def refused(world: World, workload: Workload, refusal: Refusal) -> None:
+    """A workload that is not accepted, once for each reason."""
+    if workload.condition("Accepted") != ("False", str(refusal.reason)):
+        payload = subject(workload) | {"outcome": str(refusal.reason), "reason": refusal.message}
+        await _append(world, [Record.of(RecordType.REFUSED, payload)])
+
+
+async def withdrawn(world: World, workload: Workload) -> None:
+    """A deleted workload is gone from every member."""
+    if workload.placed:
+        places = ["/".join(place) for place in workload.placed]
+        await _append(
+            world, [Record.of(RecordType.EVICTED, subject(workload) | {"outcome": "Deleted", "from": places})]
+        )
+
+
+async def breaker(world: World, framework: str, uid: str, *, opened: Opened | None, before: Mapping[str, Any]) -> None:
+    """The breaker of a framework opened or was released since its status was written."""
+    about = {"subject": {"apiVersion": API_VERSION, "kind": "SovereigntyFramework", "name": framework}}
+    if opened is not None and before.get("id") != opened.id:
+        text = f"{opened.lost} of {opened.placed} placed workloads lost eligibility: nothing is moved or stopped"
+        payload = about | {"outcome": "Opened", "id": opened.id, "lost": opened.lost, "placed": opened.placed}
+        await _append(world, [Record.of(RecordType.BREAKER_OPENED, payload)])
+        world.tell(Event("SovereigntyFramework", framework, uid, "BreakerOpened", "Pause", text, True, opened.at))
+        log.error("breaker opened: %s", text, extra={"framework": framework, "id": opened.id})
+    elif opened is None and before:
+        payload = about | {"outcome": "Released", "id": before["id"]}
+        await _append(world, [Record.of(RecordType.BREAKER_RELEASED, payload)])
+        text = "moving goes on"
+        world.tell(Event("SovereigntyFramework", framework, uid, "BreakerReleased", "Resume", text, False, world.now()))
+    metrics.BREAKER_OPEN.labels(framework).set(0 if opened is None else 1)
+
+
+def subject(workload: Workload) -> dict[str, Any]:
+    """Who a record is about."""
+    named = {"apiVersion": API_VERSION, "kind": WORKLOAD, "namespace": workload.namespace, "name": workload.name}
+    return {"subject": named | {"uid": workload.uid, "generation": workload.generation}}
+
+
+async def _append(world: World, records: Sequence[Record]) -> None:
+    """Facts that no record has yet go first. That something could not be stored harms nothing that runs; where a tier
+    demands the log, nothing new is placed meanwhile."""
+    if not records:
+        return
+    news, world.news = world.news, {}
+    try:
+        await world.ledger.append([*(_facts(key, stated) for key, stated in news.items()), *records])
+    except LogError as error:
+        world.news = news | world.news
+        log.error("not recorded: %s", error, extra={"records": [str(record.type) for record in records]})
+
+
+def _facts(key: WorkKey, stated: Any) -> Record:
+    spec = stated.spec.plain() if stated is not None and stated.spec is not None else None
+    payload = {"subject": {"apiVersion": API_VERSION, "kind": key.kind, "name": key.name}, "spec": spec}
+    return Record.of(RecordType.FACTS_STATED, payload)
+
+
+def _decided(workload: Workload, case: Case) -> Record | None:
+    """The decision where it is another than the status tells of."""
+    decision = case.decision
+    outcome = str(decision.outcome)
+    if decision.chosen is not None and decision.chosen in workload.placed:
+        return None
+    if decision.chosen is None and workload.condition("Placed")[1] == outcome:
+        return None
+    kind = RecordType.PLACED if decision.chosen else RecordType.REFUSED
+    payload = subject(workload) | {"outcome": outcome, "chosen": "/".join(decision.chosen or ())}
+    log.info("decided", extra={"key": workload.key, "outcome": outcome, "chosen": payload["chosen"]})
+    return Record.of(kind, payload)
+
+
+def _violation_steps(workload: Workload, case: Case, before: Violation | None, after: Violation | None) -> list[Record]:
+    said = []
+    known = before is not None and after is not None and _same(before, after)
+    if before is not None and not known:
+        ended = {"resolved": instant(case.matter.at), "how": _how(case, workload)}
+        said.append((RecordType.VIOLATION_RESOLVED, before.plain() | ended))
+    if after is not None and not known:
+        said.append((RecordType.VIOLATION_OPENED, after.plain()))
+    if after is not None and after.acted is not None and (before is None or not known or before.acted is None):
+        stopping = case.reaction.action is Action.STOP
+        said.append((RecordType.STOPPED if stopping else RecordType.VIOLATION_ACTED, after.plain()))
+    if workload.status.get("stopped") and case.decision.chosen is not None:
+        said.append((RecordType.RESUMED, {"chosen": "/".join(case.decision.chosen)}))
+    return [Record.of(kind, subject(workload) | {"outcome": str(kind), "violation": told}) for kind, told in said]
+
+
+def _same(one: Violation, other: Violation) -> bool:
+    return (one.place, one.verdict, one.opened) == (other.place, other.verdict, other.opened)
+
+
+def _how(case: Case, workload: Workload) -> str:
+    if case.violation is not None:
+        return "Superseded"
+    previous = case.matter.previous
+    healed = previous is not None and case.matter.standing(previous).verdict is Verdict.SATISFIED
+    return "FactsHealed" if healed and len(workload.placed) == 1 else "Vacated"
+
+
+def _violation_events(workload: Workload, case: Case, before: Violation | None, after: Violation | None) -> list[Event]:
+    events = []
+    known = before is not None and after is not None and _same(before, after)
+    if after is not None and not known:
+        text = f"{'/'.join(after.place)} is {after.verdict}: {after.cause}"
+        events.append(_event(workload, case, "ViolationOpened", "Evaluate", text, warning=True))
+    if after is not None and after.acted is not None and (not known or before is None or before.acted is None):
+        if case.reaction.action is Action.STOP:
+            text = f"scaled to zero on {'/'.join(after.place)}, as tier {case.matter.tier.level} demands: {after.cause}"
+            events.append(_event(workload, case, "Stopped", "ScaleToZero", text, warning=True))
+            metrics.STOPS.labels(str(case.matter.tier.level)).inc()
+        elif case.decision.chosen is not None:
+            text = f"moves from {'/'.join(after.place)} to {'/'.join(case.decision.chosen)}"
+            events.append(_event(workload, case, "Moving", "Move", text))
+    if before is not None and after is None:
+        text = f"{'/'.join(before.place)}: {_how(case, workload)}"
+        events.append(_event(workload, case, "ViolationResolved", "Evaluate", text))
+    return events
+
+
+def _event(workload: Workload, case: Case, reason: str, action: str, note: str, *, warning: bool = False) -> Event:
+    return Event(WORKLOAD, workload.key, workload.uid, reason, action, note, warning, case.matter.at)
+
+
+def _count(case: Case, before: Violation | None, after: Violation | None) -> None:
+    known = before is not None and after is not None and _same(before, after)
+    if after is not None and not known:
+        metrics.DETECTION_SECONDS.observe(max(0.0, (after.detected - after.opened).total_seconds()))
+    if before is not None and not known:
+        metrics.VACATED_SECONDS.observe(max(0.0, (case.matter.at - before.detected).total_seconds()))
