@@ -203,7 +203,7 @@ def _roomiest(request: Request, keys: list[Key], field: Field) -> Key | None:
     most, least = 0, request.replicas
     for key in keys:
         room = field.room(key)
-        if room.fits(request.shape) < least or not room.carries(request.shape):
+        if not room.carries(request.shape) or room.fits(request.shape) < least:
             continue  # promises take room and never make it
         free = _free(request, key, field)
         if free >= request.replicas and (best is None or (-free, key) < (-most, best)):

@@ -64,9 +64,24 @@ def _lawful(level: int, verdicts: Verdicts) -> Lawful:
     known: Lawful | None = verdicts.answers.get(("lawful", level))
     if known is None:
         rows = [(key, row) for key, slot in verdicts.by_name if (row := verdicts.rows[slot]) is not None]
-        by_name = tuple([_by_law(key, row, level) for key, row in rows])
+        unopposed = _unopposed(rows, verdicts)
+        by_name = tuple(
+            [
+                one if row.levels.get(level) is Verdict.SATISFIED else _by_law(key, row, level)
+                for one, (key, row) in zip(unopposed, rows, strict=True)
+            ]
+        )
         known = Lawful(by_name, tuple([place for place, one in enumerate(by_name) if not one.refusals]))
         verdicts.remember(("lawful", level), known)
+    return known
+
+
+def _unopposed(rows: list[tuple[Key, Row]], verdicts: Verdicts) -> tuple[Explained, ...]:
+    """How each candidate stands at a level it satisfies: one and the same at all of them."""
+    known: tuple[Explained, ...] | None = verdicts.answers.get("unopposed")
+    if known is None:
+        known = tuple([Explained(key, Verdict.SATISFIED, (), row.satisfied, "") for key, row in rows])
+        verdicts.remember("unopposed", known)
     return known
 
 
