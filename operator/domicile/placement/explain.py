@@ -11,7 +11,7 @@ from typing import NamedTuple
 from domicile.model.verdicts import RuleVerdict, Verdict
 from domicile.placement.capacity import room_for
 from domicile.placement.decide import Field, Request, none_carries, own_verdicts, too_full
-from domicile.placement.verdicts import Key, Row, Verdicts
+from domicile.placement.verdicts import Key, Verdicts, members
 
 UNREACHABLE = "cannot be reached"
 
@@ -33,26 +33,28 @@ class Lawful(NamedTuple):
     unrefused: tuple[int, ...]  # places in ``by_name``
 
 
-class Grouped(NamedTuple):
-    """Candidates that are alike to every wish of a workload: those of one cluster in one country."""
+class Listed(NamedTuple):
+    """All candidates in the order of their names, as they stand where nothing speaks against them."""
 
-    groups: tuple[tuple[str, str], ...]  # cluster and country
-    of: tuple[int, ...]  # candidate, in the order of the names -> its group
+    unopposed: tuple[Explained, ...]
+    slots: dict[int, int]  # slot -> place in ``unopposed``
+    groups: tuple[tuple[str, str], ...]  # cluster and country: candidates that are alike to every wish of a workload
+    of: tuple[int, ...]  # place -> group
 
 
 def explain(request: Request, *, verdicts: Verdicts, field: Field) -> list[Explained]:
     """Every candidate, in the order of its name, with everything that speaks against it."""
-    lawful, grouped = _lawful(request.level, verdicts), _grouped(verdicts)
+    lawful, listed = _lawful(request.level, verdicts), _listed(verdicts)
     result = list(lawful.by_name)
-    own = [tuple(own_verdicts(request, cluster, country)) for cluster, country in grouped.groups]
-    for place, group in enumerate(grouped.of):
+    own = [tuple(own_verdicts(request, cluster, country)) for cluster, country in listed.groups]
+    for place, group in enumerate(listed.of):
         if own[group]:
             key, _, refusals, satisfied, _ = result[place]
             result[place] = Explained(key, Verdict.VIOLATED, own[group] + refusals, satisfied, "")
     lost = {cluster: "" if field.reachable(cluster) else UNREACHABLE for cluster in verdicts.bits.clusters}
     absent = none_carries(request.shape)
     for place in lawful.unrefused:
-        if not own[grouped.of[place]]:
+        if not own[listed.of[place]]:
             key, verdict, refusals, satisfied, _ = result[place]
             obstacle = lost[key[0]] or _obstacle(request, key, field, absent)
             if obstacle:
@@ -63,43 +65,33 @@ def explain(request: Request, *, verdicts: Verdicts, field: Field) -> list[Expla
 def _lawful(level: int, verdicts: Verdicts) -> Lawful:
     known: Lawful | None = verdicts.answers.get(("lawful", level))
     if known is None:
-        rows = [(key, row) for key, slot in verdicts.by_name if (row := verdicts.rows[slot]) is not None]
-        unopposed = _unopposed(rows, verdicts)
-        by_name = tuple(
-            [
-                one if row.levels.get(level) is Verdict.SATISFIED else _by_law(key, row, level)
-                for one, (key, row) in zip(unopposed, rows, strict=True)
-            ]
-        )
-        known = Lawful(by_name, tuple([place for place, one in enumerate(by_name) if not one.refusals]))
+        listed = _listed(verdicts)
+        by_name, refused = list(listed.unopposed), set()
+        for slot in members(verdicts.everyone & ~verdicts.bits.eligible[level]):
+            row, place = verdicts.rows[slot], listed.slots[slot]
+            assert row is not None
+            key, refusals = by_name[place].key, row.refusals(level)
+            by_name[place] = Explained(key, row.levels.get(level, Verdict.UNKNOWN), refusals, row.satisfied, "")
+            if refusals:
+                refused.add(place)
+        known = Lawful(tuple(by_name), tuple([place for place in range(len(by_name)) if place not in refused]))
         verdicts.remember(("lawful", level), known)
     return known
 
 
-def _unopposed(rows: list[tuple[Key, Row]], verdicts: Verdicts) -> tuple[Explained, ...]:
-    """How each candidate stands at a level it satisfies: one and the same at all of them."""
-    known: tuple[Explained, ...] | None = verdicts.answers.get("unopposed")
-    if known is None:
-        known = tuple([Explained(key, Verdict.SATISFIED, (), row.satisfied, "") for key, row in rows])
-        verdicts.remember("unopposed", known)
-    return known
-
-
-def _by_law(key: Key, row: Row, level: int) -> Explained:
-    return Explained(key, row.levels.get(level, Verdict.UNKNOWN), row.refusals(level), row.satisfied, "")
-
-
-def _grouped(verdicts: Verdicts) -> Grouped:
-    known: Grouped | None = verdicts.answers.get("grouped")
+def _listed(verdicts: Verdicts) -> Listed:
+    known: Listed | None = verdicts.answers.get("listed")
     if known is None:
         numbers: dict[tuple[str, str], int] = {}
-        of = []
-        for (cluster, _), slot in verdicts.by_name:
+        unopposed, slots, of = [], {}, []
+        for place, (key, slot) in enumerate(verdicts.by_name):
             row = verdicts.rows[slot]
             assert row is not None
-            of.append(numbers.setdefault((cluster, row.candidate.country), len(numbers)))
-        known = Grouped(tuple(numbers), tuple(of))
-        verdicts.remember("grouped", known)
+            slots[slot] = place
+            unopposed.append(Explained(key, Verdict.SATISFIED, (), row.satisfied, ""))
+            of.append(numbers.setdefault((key[0], row.candidate.country), len(numbers)))
+        known = Listed(tuple(unopposed), slots, tuple(numbers), tuple(of))
+        verdicts.remember("listed", known)
     return known
 
 
