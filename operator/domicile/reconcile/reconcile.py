@@ -21,7 +21,7 @@ from domicile.model.objects import KINDS
 from domicile.model.workload import InferenceDeploymentSpec
 from domicile.placement.decide import Outcome
 from domicile.placement.react import Action
-from domicile.placement.request import Accepted, Refusal, RefusalReason, accept
+from domicile.placement.request import Accepted, Refusal, RefusalReason
 from domicile.placement.verdicts import Key
 from domicile.reconcile import chronicle
 from domicile.reconcile.judge import Case, judge, still_legal
@@ -30,7 +30,7 @@ from domicile.reconcile.observe import manifests_of, runs, seen_copy, wanted_cop
 from domicile.reconcile.queue import After, Done, Retry
 from domicile.reconcile.queue import Outcome as Result
 from domicile.reconcile.world import World
-from domicile.render.hardening import refusals
+from domicile.render.admit import admit
 from domicile.render.workload import Manifest
 from domicile.report.metrics import EXPOSURE_SECONDS
 from domicile.report.violation import read_violation
@@ -42,7 +42,6 @@ log = logging.getLogger(__name__)
 KIND: Final = KINDS["InferenceDeployment"]
 PROGRESS_SECONDS: Final = 2.0  # progress of a rollout is written at most this often; its end and its failure at once
 CONFIRM_SECONDS: Final = 0.5  # how often a withdrawal is looked at again
-DNS_LABEL: Final = 63
 COPIES: Final = 2  # the current one and one on its way out
 
 
@@ -79,17 +78,8 @@ def _accept(scene: Scene) -> Accepted | Refusal:
     workload = scene.workload
     if workload.spec is None:
         return Refusal(RefusalReason.INVALID_SPEC, workload.problem)
-    if len(workload.name) > DNS_LABEL or not workload.name[0].isalpha() or "." in workload.name:
-        message = f"metadata.name: {workload.name!r} cannot name a Service; use at most 63 of a-z, 0-9 and -"
-        return Refusal(RefusalReason.INVALID_SPEC, message)
-    sources = scene.world.tier_sources(workload)
-    accepted = accept(workload.key, workload.spec, sources=sources, frameworks=scene.world.inventory.frameworks)
-    if isinstance(accepted, Accepted):
-        territories = scene.world.inventory.frameworks[accepted.framework].territories
-        found = refusals(workload.spec, territory=territories.get("Union"))
-        if found:
-            return Refusal(RefusalReason.ARGUMENT_REFUSED, "; ".join(found))
-    return accepted
+    sources, frameworks = scene.world.tier_sources(workload), scene.world.inventory.frameworks
+    return admit(workload.key, workload.spec, sources=sources, frameworks=frameworks)
 
 
 async def _place(scene: Scene, case: Case, chosen: Key) -> Result:
