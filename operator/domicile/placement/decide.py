@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from domicile.model.verdicts import Finding, RuleVerdict, Verdict
-from domicile.placement.capacity import PoolRoom, Reservation, Shape, room_for
+from domicile.placement.capacity import Reservation, Room, Shape, room_for
 from domicile.placement.verdicts import Key, Row, Verdicts, members
 
 NEAREST = 5
@@ -51,7 +51,7 @@ class Request:
 class Field(Protocol):
     """What a decision sees beside verdicts: room, promises and reachability of each candidate."""
 
-    def room(self, key: Key) -> PoolRoom: ...
+    def room(self, key: Key) -> Room: ...
     def reserved(self, key: Key, *, beside: str) -> tuple[Reservation, ...]: ...
     def reachable(self, cluster: str) -> bool: ...
 
@@ -191,7 +191,7 @@ def _keys(slots: int, verdicts: Verdicts) -> list[Key]:
 
 def _reachable(slots: int, verdicts: Verdicts, field: Field) -> int:
     for cluster, there in verdicts.bits.clusters.items():
-        if not field.reachable(cluster):
+        if slots & there and not field.reachable(cluster):
             slots &= ~there
     return slots
 
