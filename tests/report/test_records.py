@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from domicile.evidence.canonical import canonical, parse
 from domicile.inventory.inventory import Inventory
 from domicile.placement import recording
-from domicile.placement.decide import Decision, Field, Outcome, decide, explain
+from domicile.placement.decide import Decision, Field, Outcome, Request, decide, explain
 from domicile.placement.recording import NotRecorded, Recorded, Replayed
 from domicile.placement.verdicts import Key
 from domicile.report.records import (
@@ -81,7 +81,7 @@ def test_a_recorded_decision_can_be_made_again_to_the_same_bytes(
         grown.set_entity(name, known.entities.get(name), at=AT)
     payload = recorded(grown, question, rooms, previous, stay)
     inputs = payload["inputs"]
-    fresh = Fleet(known.entities, dict(reversed(known.clusters.items()))).build()
+    fresh = Fleet(known.entities, dict(reversed(list(known.clusters.items())))).build()
     assert fresh.digest == inputs["facts"]
     verdicts = fresh.verdicts(payload["policy"]["name"], options_of(inputs["options"]), at=AT)
     again = decide(
@@ -187,4 +187,4 @@ def plain_question() -> Question:
     return Question(replace(REQUEST, level=1), "cada", Options())
 
 
-REQUEST = fleet.Request("ns/name", 1, fleet.SHAPES[1], 1)
+REQUEST = Request("ns/name", 1, fleet.SHAPES[1], 1)

@@ -98,17 +98,17 @@ def _room_document(key: Key, answers: Answers) -> dict[str, Any]:
     }
 
 
+def _answers_of(room: Mapping[str, Any]) -> Answers:
+    return Answers(bool(room["carries"]), int(room["fits"]), int(room["free"]), int(room["largestFree"]))
+
+
 class Replayed:
     """The field of a decision on record. Raises NotRecorded for what that decision did not ask."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        self._reachable: Mapping[str, bool] = document["reachable"]
-        self._rooms = {
-            (room["cluster"], room["nodePool"]): Answers(
-                room["carries"], room["fits"], room["free"], room["largestFree"]
-            )
-            for room in document["rooms"]
-        }
+        """Read ``Recorded.document``. Raises LookupError, TypeError or ValueError for anything else."""
+        self._reachable = {str(cluster): bool(answer) for cluster, answer in dict(document["reachable"]).items()}
+        self._rooms = {(room["cluster"], room["nodePool"]): _answers_of(room) for room in document["rooms"]}
 
     def room(self, key: Key) -> Room:
         """The answers on record about a pool."""

@@ -124,7 +124,8 @@ def decision_document(decision: Decision) -> Json:
 
 
 def explanation_digest(explained: Iterable[Explained]) -> str:
-    """sha256 of the canonical JSON of every candidate with everything that speaks against it, in their order."""
+    """sha256 of the canonical JSON of what the law and the workload's wishes say of every candidate, in their order.
+    Room is left out: what was asked of it for an explanation is not recorded."""
     return digest_of(
         [
             {
@@ -132,7 +133,6 @@ def explanation_digest(explained: Iterable[Explained]) -> str:
                 "nodePool": one.key[1],
                 "verdict": one.verdict.value,
                 "refusals": [_refusal(rule) for rule in one.refusals],
-                "obstacle": one.obstacle,
             }
             for one in explained
         ]
@@ -171,16 +171,16 @@ def request_of(document: Mapping[str, Any]) -> Request:
     """The request that ``request_document`` wrote. Raises LookupError, TypeError or ValueError for anything else."""
     shape, countries = document["shape"], document["countries"]
     return Request(
-        key=document["key"],
-        level=document["level"],
+        key=str(document["key"]),
+        level=int(document["level"]),
         shape=Shape(
             products=tuple(shape["products"]),
-            accelerators=shape["accelerators"],
+            accelerators=int(shape["accelerators"]),
             min_memory=float(shape["minMemory"]),
             cpu=float(shape["cpu"]),
             memory=float(shape["memory"]),
         ),
-        replicas=document["replicas"],
+        replicas=int(document["replicas"]),
         countries=None if countries is None else frozenset(countries),
         excluded=frozenset(document["excluded"]),
     )
@@ -213,7 +213,7 @@ def place_document(place: Key | None) -> Json | None:
 
 def place_of(document: Mapping[str, Any] | None) -> Key | None:
     """The candidate that ``place_document`` wrote."""
-    return None if document is None else (document["cluster"], document["nodePool"])
+    return None if document is None else (str(document["cluster"]), str(document["nodePool"]))
 
 
 def moment(at: datetime) -> str:
