@@ -62,7 +62,7 @@ def test_help_comes_at_once_and_without_heavy_imports() -> None:
 
 def test_every_command_has_help_with_examples() -> None:
     commands = re.findall(r"^  ([a-z]+)  ", run("--help").stdout.partition("Commands:")[2], re.M)
-    assert set(commands) == {"plan", "explain", "test", "frameworks", "crds", "run", "version", "log"}
+    assert set(commands) == {"plan", "explain", "test", "frameworks", "crds", "run", "version", "log", "replay"}
     for command in [*(c.split() for c in commands if c != "log"), ["log", "verify"], ["log", "show"]]:
         result = run(*command, "--help")
         assert result.exit_code == 0

@@ -33,7 +33,8 @@ PLACES = (("c1", "p1", "owner-1"), ("c1", "p2", "owner-2"), ("c2", "p3", "owner-
 POLICIES = ("Alert", "Drain", "ScaleToZero")
 INFD = "domicile.dev/v1alpha1/inferencedeployments"
 REPLICAS = 2
-ENOUGH = 400  # steps after which everything must be quiet
+SLOWNESS = 4  # reconciles to one step of the controllers
+ENOUGH = 600  # steps after which everything must be quiet
 
 
 class Memory:
@@ -68,6 +69,7 @@ class Fleet(RuleBasedStateMachine):
         self.hub = Store()
         self.client: Any = Client(self.hub)
         self.ledger = Memory()
+        self.ticks = 0
         self.foreign: set[str] = set()
         self.due: dict[WorkKey, None] = {}  # in the order in which they became due
         self.seen: dict[str, int] = {}  # pods at the last look, by uid
@@ -266,7 +268,9 @@ class Fleet(RuleBasedStateMachine):
             if isinstance(outcome, After) and outcome.seconds < 5:
                 self._add(key)
         self._watch_last_copies()
-        stepped = [fake.step() for fake in self.members.values()]
+        self.ticks += 1
+        slow = self.ticks % SLOWNESS == 0
+        stepped = [fake.step() for fake in self.members.values() if slow]
         self._watch_last_copies()
         return any(stepped) or moved or len(todo) > 1
 
@@ -274,7 +278,7 @@ class Fleet(RuleBasedStateMachine):
         idle = 0
         for _ in range(ENOUGH):
             idle = 0 if self._step() else idle + 1
-            if idle > 8:
+            if idle > 3 * SLOWNESS:
                 return
         raise AssertionError(f"not quiet after {ENOUGH} steps; due: {self.due}")
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from domicile.model.places import normalise
 from domicile.model.verdicts import Finding, RuleVerdict, Verdict
-from domicile.placement.capacity import PoolRoom, Reservation, Shape, room_for
+from domicile.placement.capacity import Reservation, Room, Shape, room_for
 from domicile.placement.verdicts import Key, Row, Verdicts, members
 
 NEAREST = 5
@@ -52,7 +52,7 @@ class Request:
 class Field(Protocol):
     """What a decision sees beside verdicts: room, promises and reachability of each candidate."""
 
-    def room(self, key: Key) -> PoolRoom: ...
+    def room(self, key: Key) -> Room: ...
     def reserved(self, key: Key, *, beside: str) -> tuple[Reservation, ...]: ...
     def reachable(self, cluster: str) -> bool: ...
 
@@ -192,7 +192,7 @@ def _keys(slots: int, verdicts: Verdicts) -> list[Key]:
 
 def _reachable(slots: int, verdicts: Verdicts, field: Field) -> int:
     for cluster, there in verdicts.bits.clusters.items():
-        if not field.reachable(cluster):
+        if slots & there and not field.reachable(cluster):
             slots &= ~there
     return slots
 
@@ -235,7 +235,7 @@ def none_carries(shape: Shape) -> str:
     return f"no eligible candidate carries {' or '.join(shape.products)}{memory}"
 
 
-def too_full(request: Request, key: Key, room: PoolRoom, free: int) -> str:
+def too_full(request: Request, key: Key, room: Room, free: int) -> str:
     """In words: ``free`` pods of the request fit, which are too few."""
     shape, where = request.shape, f"{key[0]}/{key[1]}"
     wants = f"{request.replicas} pods"
