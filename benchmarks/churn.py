@@ -213,7 +213,7 @@ async def _flip(bench: Bench, pool: Pool, *, lawful: bool, due: float) -> Flip:
 
 async def _create_new(bench: Bench) -> int:
     """One new deployment a second; how many there were."""
-    began, count = time.perf_counter(), round(bench.arguments.seconds)
+    began, count = time.perf_counter(), int(bench.arguments.seconds)
     for second in range(count):
         await asyncio.sleep(max(0.0, began + second - time.perf_counter()))
         name = f"new-{bench.created:04}"
