@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 K = TypeVar("K", bound=Hashable)
 
 
-URGENT_IN_A_ROW: Final = 8  # so many urgent keys at most go before one of the normal priority that waits
+URGENT_IN_A_ROW: Final = 4  # so many urgent keys at most go before one of the normal priority that waits
 
 
 class QueueClosed(Exception):
