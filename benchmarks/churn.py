@@ -31,13 +31,12 @@ from typing import Any
 from benchmarks.concerns import Concerns
 from benchmarks.figures import machine, spread, tell
 from benchmarks.meters import Writes
-from benchmarks.pods import PODS, pool_of
+from benchmarks.pods import PODS, in_pools
 from benchmarks.scenery import Pool, ownership, pack_with, pooled, unhindered
 from benchmarks.sightings import WORKLOADS, follow
 from benchmarks.stage import Cost, Stage, stage, workload
 from domicile.kube.client import KubeClient
 from domicile.kube.connect import hub_client
-from domicile.model.labels import WORKLOAD
 
 MEMBERS = ("member-1", "member-2")
 MOST_POOLS = 100
@@ -69,7 +68,6 @@ class Flip:
 
     lawful: bool
     late: float  # seconds after it was due when it was sent
-    answered: float
     concerned: int
 
 
@@ -158,10 +156,9 @@ async def _scenario(bench: Bench, rate: float) -> dict[str, Any]:
     after = await asyncio.to_thread(bench.stage.cost)
     left = await _left(bench)
     tell(f"{len(flips)} flips in {took:.1f} s, calm {calm:.1f} s later, left: {left}")
-    figures = _figures(bench, flips, created, after.since(before))
+    figures = _pace(flips, took, asked=rate) | _figures(bench, flips, created, after.since(before))
     await _restore(bench)
     return {
-        **_pace(flips, took, asked=rate),
         **figures,
         "calm_after_seconds": round(calm, 2) if quiet else None,
         "left_when_calm": left,
@@ -208,7 +205,7 @@ async def _flip(bench: Bench, pool: Pool, *, lawful: bool, due: float) -> Flip:
         concern.at = answered
     if lawful:
         bench.concerns.heal(pool.name)
-    return Flip(lawful, late, answered, len(concerned))
+    return Flip(lawful, late, len(concerned))
 
 
 async def _create_new(bench: Bench) -> int:
@@ -255,18 +252,13 @@ async def _quiet(bench: Bench) -> bool:
 
 async def _left(bench: Bench) -> dict[str, Any]:
     """What is wrong at the end by fresh lists of hub and members; a legal place with room exists for everybody."""
-    found: Counter[str] = Counter({"workloads_not_compliant": 0, "workloads_not_ready": 0, "pods_in_illegal_pools": 0})
+    found: Counter[str] = Counter({"workloads_not_compliant": 0, "workloads_not_ready": 0})
     async for page in bench.hub.list_pages(WORKLOADS):
         for raw in page.items:
             said = {c["type"]: c["status"] for c in (raw.get("status") or {}).get("conditions") or ()}
             found["workloads_not_compliant"] += said.get("Compliant") != "True"
             found["workloads_not_ready"] += said.get("Ready") != "True"
-    for client in bench.members.values():
-        async for page in client.list_pages(PODS):
-            for raw in page.items:
-                ours = WORKLOAD in (raw["metadata"].get("labels") or {})
-                pool = pool_of(raw["spec"].get("nodeName", ""))
-                found["pods_in_illegal_pools"] += ours and pool in bench.concerns.illegal
+    found["pods_in_illegal_pools"] = await in_pools(bench.members.values(), bench.concerns.illegal)
     return dict(found)
 
 

@@ -96,6 +96,8 @@ class Concerns:
             self.moves += before is not None and before != place
         accused = (status.get("violation") or {}).get("candidate", "").rpartition("/")[2]
         for concern in self._open.get(name, ()):
+            if concern.settled:
+                continue
             if self.compliant[name] == "False" and accused == concern.pool and concern.told is None:
                 concern.told = now
             if concern.decided is None and (concern.told is not None or place != concern.pool):
@@ -107,7 +109,8 @@ class Concerns:
     def _pods_changed(self, change: Change) -> None:
         self.changed = change.at
         for concern in self._open.get(change.workload, ()):
-            self._look(concern, change.at)
+            if not concern.settled:
+                self._look(concern, change.at)
         self._tidy(change.workload)
         self.news()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from benchmarks.stage import NAMESPACE
+from domicile.kube.client import KubeClient
 from domicile.model.labels import WORKLOAD
 
 PODS: Final = f"/api/v1/namespaces/{NAMESPACE}/pods"
@@ -72,3 +73,14 @@ def is_ready(raw: Mapping[str, Any]) -> bool:
 def pool_of(node: str) -> str:
     """The pool of a benchmark's node, which is in its name."""
     return node.rpartition("-")[0]
+
+
+async def in_pools(members: Iterable[KubeClient], pools: Container[str]) -> int:
+    """Pods of workloads in any of these pools, by fresh lists of the members."""
+    found = 0
+    for member in members:
+        async for page in member.list_pages(PODS):
+            for raw in page.items:
+                ours = WORKLOAD in (raw["metadata"].get("labels") or {})
+                found += ours and pool_of(raw["spec"].get("nodeName", "")) in pools
+    return found
