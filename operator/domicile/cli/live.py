@@ -18,7 +18,7 @@ from domicile.cli.subjects import CLUSTER, WORKLOAD, Scene
 from domicile.kube.client import KubeClient, resource_path
 from domicile.kube.connect import ACCOUNT_FOLDER, KubeconfigError, hub_client, in_cluster
 from domicile.kube.errors import ApiError, Forbidden, NotFound, Unauthorized
-from domicile.model.objects import KINDS, ObjectError, read_spec
+from domicile.model.objects import KINDS, STATED, ObjectError, read_spec
 from domicile.model.schema import API_VERSION, read_instant
 from domicile.report.answers import Note
 
@@ -87,7 +87,7 @@ def _remedied(error: ApiError) -> str:
     if isinstance(error, Unauthorized):
         return f"the cluster does not accept the credential of the kubeconfig: {error.message}"
     if isinstance(error, Forbidden):
-        return f"{error.message}; explain needs to list {', '.join(k.plural for k in KINDS.values())}"
+        return f"{error.message}; explain needs to list {', '.join(KINDS[k].plural for k in STATED)}"
     return f"the cluster cannot be asked: {error.message or error} (or ask files with -f)"
 
 

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from domicile import __version__
-from domicile.cli import explain, packs, plan, scenario, serve
+from domicile.cli import explain, log, packs, plan, replay, scenario, serve
 from domicile.cli.errors import BadInput
 from domicile.cli.terminal import complain, say
 
@@ -45,9 +45,11 @@ app = typer.Typer(
 )
 app.command("plan", epilog=plan.EPILOG)(plan.plan)
 app.command("explain", epilog=explain.EPILOG)(explain.explain)
+app.command("replay", epilog=replay.EPILOG)(replay.replay)
 app.command("test", epilog=scenario.EPILOG)(scenario.test)
 app.command("frameworks", epilog=packs.FRAMEWORKS_EPILOG)(packs.frameworks)
 app.command("crds", epilog=packs.CRDS_EPILOG)(packs.crds)
+app.add_typer(log.app, name="log")
 app.command("run", epilog=serve.EPILOG)(serve.run)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 SUFFIXES = {
     "": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15,
@@ -43,6 +43,16 @@ class NodeRoom(NamedTuple):
     pods: float
 
 
+class Room(Protocol):
+    """What a decision asks of the room in one pool."""
+
+    @property
+    def largest_free(self) -> int: ...
+    def carries(self, shape: Shape, /) -> bool: ...
+    def fits(self, shape: Shape, /) -> int: ...
+    def free(self, shape: Shape, /, reserved: Iterable[Reservation]) -> int: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PoolRoom:
     """What is free in a pool. ``product`` is the accelerator its admins state; empty where it has none."""
@@ -62,9 +72,19 @@ class PoolRoom:
         """How many pods of ``shape`` fit beside what runs, each wholly on one node."""
         known = self._fits.get(shape)
         if known is None:
-            known = sum(_fit(node, shape) for node in self.nodes) if self.carries(shape) else 0
+            known = _fits(self.nodes, shape) if self.carries(shape) else 0
             self._fits[shape] = known
         return known
+
+    def free(self, shape: Shape, reserved: Iterable[Reservation]) -> int:
+        """Pods of ``shape`` that fit once the promised pods are in. A promise of another shape takes its share of the
+        pool, rounded against us."""
+        fits = self.fits(shape)
+        taken = 0.0
+        for promise in reserved:
+            possible = self.fits(promise.shape)
+            taken += promise.pods * (fits / possible if possible else fits)
+        return max(0, int(fits - taken + 1e-9))
 
     @property
     def largest_free(self) -> int:
@@ -72,10 +92,20 @@ class PoolRoom:
         return int(max((node.accelerators for node in self.nodes), default=0))
 
 
-def _fit(node: NodeRoom, shape: Shape) -> int:
-    wants = ((node.accelerators, shape.accelerators), (node.cpu, shape.cpu), (node.memory, shape.memory))
-    rooms = [have / want for have, want in (*wants, (node.pods, 1)) if want > 0]
-    return max(0, int(min(rooms, default=UNBOUNDED) + 1e-9))
+def _fits(nodes: Iterable[NodeRoom], shape: Shape) -> int:
+    """One pass with plain comparisons: it runs over every node of every pool at each new shape."""
+    _, pieces, _, cores, size = shape
+    fits = 0
+    for accelerators, cpu, memory, least in nodes:
+        if pieces > 0 and accelerators / pieces < least:
+            least = accelerators / pieces
+        if cores > 0 and cpu / cores < least:
+            least = cpu / cores
+        if size > 0 and memory / size < least:
+            least = memory / size
+        if least > 0:
+            fits += int(least + 1e-9)
+    return fits
 
 
 EMPTY = PoolRoom(())
@@ -89,12 +119,6 @@ class Reservation(NamedTuple):
     pods: int
 
 
-def room_for(room: PoolRoom, shape: Shape, reserved: Iterable[Reservation]) -> int:
-    """Pods of ``shape`` that fit once the promised pods are in. A promise of another shape takes its share of the
-    pool, rounded against us."""
-    fits = room.fits(shape)
-    taken = 0.0
-    for promise in reserved:
-        possible = room.fits(promise.shape)
-        taken += promise.pods * (fits / possible if possible else fits)
-    return max(0, int(fits - taken + 1e-9))
+def room_for(room: Room, shape: Shape, reserved: Iterable[Reservation]) -> int:
+    """Pods of ``shape`` that fit in ``room`` once the promised pods are in."""
+    return room.free(shape, reserved)
