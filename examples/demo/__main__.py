@@ -42,6 +42,9 @@ def demo(*, keep: bool) -> None:
         with screen.step("operator started"):
             operator = cleaning.enter_context(staging.operator(stage.hub, keep=keep))
         play(stage, operator, screen)
+        if not keep:
+            operator.stop()
+        takeover.verify_log(operator, screen)
         staging.ignore_interrupts()
     screen.done("every pod is where its tier allows it")
     if keep:
