@@ -22,7 +22,7 @@ help: ## list the targets
 	@echo "make TARGET, where TARGET is:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 14
 
-demo: setup ## hub, two members and the operator on this machine; real pods; KEEP=1 leaves it running
+demo: setup ## hub, three members and the operator on this machine; real pods; KEEP=1 leaves it running
 	@$(BIN)/python -m examples.demo
 
 demo-stop: setup ## stop what KEEP=1 left running

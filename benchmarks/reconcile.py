@@ -16,7 +16,6 @@ import os
 import sys
 import tempfile
 import time
-from collections import Counter
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 from benchmarks import meters
 from benchmarks.figures import machine, tell
 from benchmarks.meters import Writes
+from benchmarks.scenery import uniform
 from benchmarks.sightings import DEPLOYMENTS, STATES, WORKLOADS, Sightings, follow
 from benchmarks.stage import Stage, stage, workload
 from domicile.kube.client import KubeClient
@@ -51,21 +51,6 @@ class Bench:
     hub: KubeClient
     sightings: Sightings
 
-    def check(self) -> None:
-        """Raises RuntimeError if the operator ended by itself."""
-        code = self.stage.operator.poll()
-        if code is not None:
-            raise RuntimeError(f"the operator ended with code {code}")
-
-    def cost(self) -> tuple[Writes, Writes, dict[str, float]]:
-        """Writes on the hub, writes on all members, CPU seconds; since everything started."""
-        members: Writes = Counter()
-        for plane in self.stage.members.values():
-            members.update(meters.writes(plane))
-        planes = {"hub": self.stage.hub, **self.stage.members}
-        processes = {"operator": self.stage.operator.pid, "client": os.getpid()}
-        return meters.writes(self.stage.hub), members, meters.cpu(planes, processes)
-
 
 def main() -> None:
     """Run the scenarios asked for and print one JSON document."""
@@ -74,7 +59,7 @@ def main() -> None:
     loads += [Load(f"paced-{rate:g}", round(rate * arguments.seconds), rate) for rate in arguments.pace]
     log = Path(tempfile.gettempdir()) / f"domicile-bench-{os.getpid()}.log"
     try:
-        with stage(members=arguments.members, nodes=arguments.nodes, log=log) as ready:
+        with stage(uniform(members=arguments.members, nodes=arguments.nodes), log=log) as ready:
             figures = asyncio.run(_run(arguments, ready, loads))
     except BaseException:
         tell(f"operator log: {log}")
@@ -140,15 +125,16 @@ async def _warm_up(bench: Bench) -> None:
 async def _scenario(bench: Bench, load: Load) -> dict[str, Any]:
     tell(f"{load.name}: {load.count} workloads")
     bench.sightings.begin()
-    hub, members, cpu = await asyncio.to_thread(bench.cost)
+    before = await asyncio.to_thread(bench.stage.cost)
     began = time.perf_counter()
     await _create(bench, load)
     complete = await _settled(bench, load.count)
     took = time.perf_counter() - began
     figures = bench.sightings.figures(began)
     await asyncio.sleep(1)  # what is still on its way, such as events
-    hub_after, members_after, cpu_after = await asyncio.to_thread(bench.cost)
-    quiet = await _quiet(bench, hub_after)
+    after = await asyncio.to_thread(bench.stage.cost)
+    cost = after.since(before)
+    quiet = await _quiet(bench, after.hub)
     cleared = await _clear(bench, load.count)
     tell(f"{load.name}: {took:.1f} s, gone after {cleared:.1f} s")
     return {
@@ -157,10 +143,10 @@ async def _scenario(bench: Bench, load: Load) -> dict[str, Any]:
         "unready": bench.sightings.unready(),
         "seconds": round(took, 2),
         **figures,
-        "hub_writes": _writes(hub, hub_after, load.count),
+        "hub_writes": _writes(cost.hub, load.count),
         "hub_writes_quiet": quiet,
-        "member_writes": _writes(members, members_after, load.count),
-        "cpu_seconds": {name: round(s - cpu.get(name, 0.0), 2) for name, s in sorted(cpu_after.items())},
+        "member_writes": _writes(cost.members, load.count),
+        "cpu_seconds": cost.cpu,
         "deleted_per_second": round(load.count / cleared, 1),
     }
 
@@ -184,7 +170,7 @@ async def _settled(bench: Bench, count: int) -> bool:
     with suppress(TimeoutError):
         async with asyncio.timeout(bench.arguments.timeout):
             states = STATES[:2] if bench.arguments.bare else STATES
-            await bench.sightings.until(lambda: bench.sightings.complete(count, states=states), check=bench.check)
+            await bench.sightings.until(lambda: bench.sightings.complete(count, states=states), check=bench.stage.check)
             return True
     return False
 
@@ -201,13 +187,12 @@ async def _clear(bench: Bench, count: int) -> float:
     began = time.perf_counter()
     await bench.hub.delete(WORKLOADS)
     async with asyncio.timeout(bench.arguments.timeout):
-        await bench.sightings.until(lambda: len(bench.sightings.gone) >= count, check=bench.check)
+        await bench.sightings.until(lambda: len(bench.sightings.gone) >= count, check=bench.stage.check)
     return time.perf_counter() - began
 
 
-def _writes(before: Writes, after: Writes, count: int) -> dict[str, Any]:
+def _writes(made: Writes, count: int) -> dict[str, Any]:
     """Writes per workload by resource and verb, and in sum without the client's own creation."""
-    made = after - before
     own = min(count, made.get("inferencedeployments POST", 0))
     per = {what: round(n / count, 3) for what, n in made.most_common()}
     return {"per_workload": round((sum(made.values()) - own) / count, 3), "by_request": per}

@@ -17,6 +17,7 @@ from devcluster import DevclusterError, Plane, standing
 from devcluster.binaries import ensure
 from devcluster.progress import paint
 from examples.demo import stage as staging
+from examples.demo import takeover
 from examples.demo.expect import wait_for_all
 from examples.demo.screen import Screen
 from examples.demo.stage import HUB, MEMBERS, PROGRAM, SYSTEM_NAMESPACE, DemoError, Operator, Stage
@@ -28,19 +29,22 @@ INTERRUPTED = 130
 
 
 def demo(*, keep: bool) -> None:
-    """Start everything, apply the examples, wait for real pods, show the answers."""
+    """Start everything, apply the examples, wait for real pods, show the answers; then take a provider over."""
     screen = Screen()
     if keep and (left := staging.standing_planes()):
         raise DemoError(f"already running: {', '.join(left)}; stop with: make demo-stop")
     ensure()  # before the first step's clock runs: on a new machine this is a build of minutes
     with ExitStack() as cleaning:
-        with screen.step(f"control planes {HUB}, {' and '.join(MEMBERS)}"):
+        with screen.step(f"control planes {', '.join((HUB, *MEMBERS))}"):
             stage = cleaning.enter_context(staging.stage(keep=keep))
-        with screen.step("CRDs, rule pack cada, nodes of five pools"):
+        with screen.step("CRDs, rule pack cada, nodes of six pools"):
             install(stage)
         with screen.step("operator started"):
             operator = cleaning.enter_context(staging.operator(stage.hub, keep=keep))
         play(stage, operator, screen)
+        if not keep:
+            operator.stop()
+        takeover.verify_log(operator, screen)
         staging.ignore_interrupts()
     screen.done("every pod is where its tier allows it")
     if keep:
@@ -57,6 +61,8 @@ def play(stage: Stage, operator: Operator, screen: Screen) -> None:
             wait_for_all(stage, operator, progress)
         show_tables(stage, screen)
         explain_refusal(stage, screen)
+        takeover.play(stage, operator, screen)
+        show_tables(stage, screen)
     except DemoError as error:
         raise DemoError(f"{error}\n{operator.log_tail()}") from error
 

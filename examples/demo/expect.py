@@ -1,4 +1,4 @@
-"""What must be true at the end of the demo, looked up on the API servers."""
+"""What must be true at the end of each act of the demo, looked up on the API servers."""
 
 from __future__ import annotations
 
@@ -42,10 +42,18 @@ EXPECTED = (
 )
 
 
-def wait_for_all(stage: Stage, operator: Operator, progress: Progress) -> None:
+MOVES = EXPECTED[0]
+"""The workload of the second act."""
+
+AFTER_TAKEOVER = (MOVES._replace(places=frozenset({("sodra-1", "h100")})), *EXPECTED[1:])
+
+
+def wait_for_all(
+    stage: Stage, operator: Operator, progress: Progress, *, expected: tuple[Expected, ...] = EXPECTED
+) -> None:
     """Until every expectation holds; DemoError with those that do not, if that takes too long."""
     deadline = time.monotonic() + WAIT_SECONDS
-    while found := problems(stage):
+    while found := problems(stage, expected):
         operator.check()
         if time.monotonic() > deadline:
             raise DemoError(f"after {WAIT_SECONDS:.0f} s this is not as it must be:\n  " + "\n  ".join(found))
@@ -53,14 +61,14 @@ def wait_for_all(stage: Stage, operator: Operator, progress: Progress) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def problems(stage: Stage) -> list[str]:
+def problems(stage: Stage, expected: tuple[Expected, ...] = EXPECTED) -> list[str]:
     """What is not as expected, by what the hub says, or else by where the members' pods are."""
     stated = {_key(infd): infd.get("status", {}) for infd in stage.read("hub", "infd", "-A")}
-    found = [problem for e in EXPECTED for problem in _stated_problems(e, stated.get((e.namespace, e.name), {}))]
+    found = [problem for e in expected for problem in _stated_problems(e, stated.get((e.namespace, e.name), {}))]
     if found:
         return found
     running = _running_pods(stage)
-    return [problem for e in EXPECTED for problem in _pod_problems(e, running.get((e.namespace, e.name), []))]
+    return [problem for e in expected for problem in _pod_problems(e, running.get((e.namespace, e.name), []))]
 
 
 def _stated_problems(expected: Expected, status: dict[str, Any]) -> list[str]:

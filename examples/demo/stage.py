@@ -1,4 +1,4 @@
-"""What the demo runs on: three control planes with nodes of several providers, and the operator as a process."""
+"""What the demo runs on: four control planes with nodes of several providers, and the operator as a process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from devcluster import Plane, identity, paths, standing
 from devcluster.plane import last_lines
 
 HUB = "hub"
-MEMBERS = ("nordlys-1", "rhein-1")
+MEMBERS = ("nordlys-1", "rhein-1", "sodra-1")
 PROGRAM = Path(sys.executable).with_name("domicile")
 SYSTEM_NAMESPACE = "domicile-system"
 START_SECONDS = 120.0
@@ -45,6 +46,7 @@ POOLS = (
     Pool("nordlys-1", "h100-hall2", "nordlys://dk-2/h100/", nodes=2, accelerators=8),
     Pool("rhein-1", "a100", "rhein://eu-1/a100/", nodes=2, accelerators=4),
     Pool("rhein-1", "h200", "rhein://eu-1/h200/", nodes=1, accelerators=8),
+    Pool("sodra-1", "h100", "sodra://se-1/h100/", nodes=1, accelerators=8),
     Pool(HUB, "zrh", "alpen://zrh-1/", nodes=2, accelerators=8),
 )
 
@@ -108,10 +110,10 @@ def _node(pool: Pool, number: int) -> dict[str, Any]:
 
 
 class Operator:
-    """`domicile run` as a process of its own."""
+    """`domicile run` as a process of its own. ``decisions`` is the directory of its decision log, if it keeps one."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        self._process, self.log = process, log
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, decisions: Path | None) -> None:
+        self._process, self.log, self.decisions = process, log, decisions
 
     def check(self) -> None:
         """Raises DemoError if it ended by itself."""
@@ -137,6 +139,9 @@ def operator(hub: Plane, *, keep: bool) -> Iterator[Operator]:
     """The operator on this hub, for the length of the block; with `keep` it stays if the block ends well."""
     log = paths.make_home() / "demo-operator.log"
     command = [str(PROGRAM), "run", "--kubeconfig", str(hub.kubeconfig), "--http-port", str(free_port())]
+    decisions = _decision_log()
+    if decisions is not None:
+        command += ["--log-dir", str(decisions)]
     libc = ctypes.CDLL(None)
 
     def end_with_the_demo() -> None:
@@ -151,7 +156,7 @@ def operator(hub: Plane, *, keep: bool) -> Iterator[Operator]:
             start_new_session=True,  # a Ctrl-C in the terminal is the demo's to handle
             preexec_fn=None if keep else end_with_the_demo,
         )
-    running = Operator(process, log)
+    running = Operator(process, log, decisions)
     try:
         yield running
         mark = identity.identify(process.pid)
@@ -162,6 +167,17 @@ def operator(hub: Plane, *, keep: bool) -> Iterator[Operator]:
         raise
     if not keep:
         running.stop()
+
+
+def _decision_log() -> Path | None:
+    """An empty directory for the decision log, where this version of Domicile writes one."""
+    usage = subprocess.run([str(PROGRAM), "run", "--help"], capture_output=True, text=True, check=True).stdout
+    if "--log-dir" not in usage:
+        return None
+    directory = paths.make_home() / "demo-decisions"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+    return directory
 
 
 def free_port() -> int:

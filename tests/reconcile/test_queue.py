@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from domicile.kube.errors import TooManyRequests
-from domicile.reconcile.queue import After, Done, KeyedQueue, Outcome, QueueClosed, Rate, Retry, work
+from domicile.reconcile.queue import URGENT_IN_A_ROW, After, Done, KeyedQueue, Outcome, QueueClosed, Rate, Retry, work
 from domicile.reconcile.queue import settle as outcome
 
 
@@ -64,6 +64,18 @@ async def test_a_key_waits_once_and_urgent_goes_first(time: Time) -> None:
     queue.add("u")  # not lowered
     assert queue.depth == 4
     assert await taken(queue) == ["u", "c", "a", "b"]
+
+
+async def test_urgent_keys_that_never_end_do_not_starve_the_others(time: Time) -> None:
+    queue: KeyedQueue[str] = KeyedQueue()
+    queue.add("a")
+    queue.add("b")
+    for number in range(3 * URGENT_IN_A_ROW):
+        queue.add(f"u{number}", urgent=True)
+    given = await taken(queue)
+    assert given[URGENT_IN_A_ROW] == "a"
+    assert given[2 * URGENT_IN_A_ROW + 1] == "b"
+    assert len(given) == 3 * URGENT_IN_A_ROW + 2
 
 
 async def test_a_key_added_while_processed_runs_once_more_and_not_beside(time: Time) -> None:

@@ -16,7 +16,7 @@ from domicile.reconcile.world import World
 from domicile.report.writer import hold, release
 from domicile.tiers.evaluate import NO_OPTIONS
 from tests.placement.fleet import frameworks
-from tests.reconcile.facts import API_VERSION, Json, cluster_spec, entity_spec, pool, workload
+from tests.reconcile.facts import API_VERSION, Json, cluster_spec, entity_spec, foreign_control, pool, workload
 
 NOW = datetime.now(UTC)
 KIND = KINDS["InferenceDeployment"]
@@ -119,6 +119,36 @@ def test_who_is_told_of_a_changed_verdict() -> None:
     told.clear()
     state(known, "SovereignCluster", "c", cluster_spec("nordlys", pools))
     assert told == [], "the same facts again concern nobody"
+
+
+def test_a_changed_entity_concerns_only_those_judged_by_it() -> None:
+    """With thousands of clusters and entities, one changed owner must not have all of them looked at."""
+    known, told = world()
+    known.inventory.frameworks |= frameworks()
+    known.inventory.verdicts("cada", NO_OPTIONS, at=NOW)
+    for number in "12":
+        state(known, "LegalEntity", f"owner-{number}", entity_spec())
+        pools = [pool("p", provider=f"owner-{number}", product="X")]
+        state(known, "SovereignCluster", f"c-{number}", cluster_spec(f"owner-{number}", pools))
+    told.clear()
+
+    state(known, "LegalEntity", "owner-1", entity_spec(**foreign_control()))
+    assert told.names() == {"LegalEntity/owner-1", "SovereignCluster/c-1"}
+    told.clear()
+
+    state(known, "LegalEntity", "owner-1", None)
+    everybody = {"LegalEntity/owner-1", "LegalEntity/owner-2", "SovereignCluster/c-1", "SovereignCluster/c-2"}
+    assert told.names() >= everybody - {"LegalEntity/owner-1"}, "one that is gone may be missed by anybody"
+    told.clear()
+
+    ring = {"ownership": {"owners": [{"entity": "owner-1", "capitalPercent": 100, "votesPercent": 100}]}}
+    state(known, "LegalEntity", "owner-1", entity_spec())
+    told.clear()
+    state(known, "LegalEntity", "owner-2", entity_spec(**ring))
+    told.clear()
+    back = {"ownership": {"owners": [{"entity": "owner-2", "capitalPercent": 100, "votesPercent": 100}]}}
+    state(known, "LegalEntity", "owner-1", entity_spec(**back))
+    assert "LegalEntity/owner-2" in told.names(), "a ring of owners is told of all its members"
 
 
 def test_who_is_on_a_cluster() -> None:

@@ -169,6 +169,10 @@ class Inventory:
             table.update(present=everyone, gone=(), entities=self.entities, at=at)
         return table
 
+    def judged_by(self, entity: str) -> list[str]:
+        """Clusters with a candidate whose verdict an entity had a part in."""
+        return sorted({key[0] for table in self._tables.values() for key in table.judged_by(entity)})
+
     def candidate(self, key: Key) -> Candidate | None:
         """The candidate of that name."""
         return next((c for c in self._candidates.get(key[0], ()) if c.pool == key[1]), None)

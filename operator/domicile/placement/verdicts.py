@@ -156,6 +156,10 @@ class Verdicts:
         slots = set().union(*(self._by_entity.get(name, ()) for name in names))
         return self._again(slots, entities, at)
 
+    def judged_by(self, entity: str) -> list[Key]:
+        """Candidates whose evaluation read an entity, or looked for it in vain."""
+        return [self.keys[slot] for slot in self._by_entity.get(entity, ())]
+
     def advance(self, *, entities: Entities, at: datetime) -> list[Key]:
         """Evaluate again whoever the passing of time concerns. Returns the keys whose verdict changed."""
         slots = set()

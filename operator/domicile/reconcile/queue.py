@@ -15,11 +15,14 @@ import random as _random
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
+
+
+URGENT_IN_A_ROW: Final = 4  # so many urgent keys at most go before one of the normal priority that waits
 
 
 class QueueClosed(Exception):
@@ -105,6 +108,7 @@ class KeyedQueue(Generic[K]):
         self._bucket = _Bucket(normal_rate)
         self._refill: asyncio.TimerHandle | None = None
         self._base, self._cap, self._random = backoff_base, backoff_cap, random
+        self._row = 0  # urgent keys given out since the last one of the normal priority
         self._closed = False
 
     @property
@@ -170,7 +174,8 @@ class KeyedQueue(Generic[K]):
         self._failures.pop(key, None)
 
     async def get(self) -> K:
-        """The next key, urgent ones first, in the order they became dirty. Call `done` for it. Raises `QueueClosed`."""
+        """The next key, in the order they became dirty. Urgent ones go first, yet however many come, the others are not
+        left waiting for good. Call `done` for it. Raises `QueueClosed`."""
         while not self._closed:
             key = self._pop()
             if key is not None:
@@ -201,17 +206,18 @@ class KeyedQueue(Generic[K]):
 
     def _pop(self) -> tuple[K] | None:
         """A key in a tuple, since a key may be any value; None if none may be given out now."""
-        if self._urgent:
-            return self._take(self._urgent, urgent=True)
-        if not self._normal:
+        if self._normal and (not self._urgent or self._row >= URGENT_IN_A_ROW):
+            loop = asyncio.get_running_loop()
+            short = self._bucket.take(loop.time())
+            if short == 0.0:
+                self._row = 0
+                return self._take(self._normal, urgent=False)
+            if self._refill is None:
+                self._refill = loop.call_later(short, self._refilled)
+        if not self._urgent:
             return None
-        loop = asyncio.get_running_loop()
-        short = self._bucket.take(loop.time())
-        if short == 0.0:
-            return self._take(self._normal, urgent=False)
-        if self._refill is None:
-            self._refill = loop.call_later(short, self._refilled)
-        return None
+        self._row += 1
+        return self._take(self._urgent, urgent=True)
 
     def _take(self, waiting: dict[K, float], *, urgent: bool) -> tuple[K]:
         key = next(iter(waiting))

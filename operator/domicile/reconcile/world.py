@@ -15,6 +15,7 @@ from domicile.inventory.inventory import Change, Inventory
 from domicile.inventory.member import Member
 from domicile.model.cluster import SovereignClusterSpec
 from domicile.model.entity import LegalEntitySpec
+from domicile.model.facts import Entities
 from domicile.model.framework import SovereigntyFrameworkSpec
 from domicile.model.schema import read_instant
 from domicile.model.verdicts import Verdict
@@ -188,13 +189,27 @@ class World:
                 self.spread(self.inventory.set_cluster(key.name, spec, at=at), since=since)
             case "LegalEntity":
                 assert spec is None or isinstance(spec, LegalEntitySpec)
+                before = self.inventory.entities
                 self.spread(self.inventory.set_entity(key.name, spec, at=at), since=since)
-                self._enqueue_kind("SovereignCluster")
-                self._enqueue_kind("LegalEntity")
+                self._look_after_references(key.name, before)
             case _:
                 assert spec is None or isinstance(spec, SovereigntyFrameworkSpec)
                 self.spread(self.inventory.set_framework(key.name, spec), since=since)
                 self._enqueue_kind("SovereigntyFramework")
+
+    def _look_after_references(self, entity: str, before: Entities) -> None:
+        """Whose report may tell of an entity: all where it is new or gone, else the clusters judged by it and the
+        entities whose ownership reads otherwise now."""
+        after = self.inventory.entities
+        if (entity in before.by_name) != (entity in after.by_name):
+            self._enqueue_kind("SovereignCluster")
+            self._enqueue_kind("LegalEntity")
+            return
+        for cluster in self.inventory.judged_by(entity):
+            self._enqueue(WorkKey("SovereignCluster", cluster), False)
+        for name in sorted({*before.problems, *after.problems}):
+            if before.problems.get(name) != after.problems.get(name):
+                self._enqueue(WorkKey("LegalEntity", name), False)
 
     def identified(self, cluster: str, uid: str) -> str:
         """A member says which cluster it is. If it is not the one the facts are for, they are void: says why."""
