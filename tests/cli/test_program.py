@@ -61,8 +61,8 @@ def test_help_comes_at_once_and_without_heavy_imports() -> None:
 
 
 def test_every_command_has_help_with_examples() -> None:
-    commands = re.findall(r"^  ([a-z]+)  ", run("--help").stdout.partition("Commands:")[2], re.M)
-    assert set(commands) == {"plan", "explain", "test", "frameworks", "crds", "run", "version"}
+    commands = re.findall(r"^  ([a-z-]+)  ", run("--help").stdout.partition("Commands:")[2], re.M)
+    assert set(commands) == {"plan", "explain", "what-if", "replay", "test", "frameworks", "crds", "run", "version"}
     for command in commands:
         result = run(command, "--help")
         assert result.exit_code == 0
@@ -85,8 +85,8 @@ def test_kubectl_calls_it_by_its_plugin_name(
 
 
 def test_a_mistyped_command_is_corrected() -> None:
-    result = run("plna")
-    assert (result.exit_code, "Did you mean 'plan'?" in result.stderr) == (2, True)
+    result = run("explian")
+    assert (result.exit_code, "Did you mean 'explain'?" in result.stderr) == (2, True)
 
 
 def test_a_defect_shows_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
