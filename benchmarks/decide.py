@@ -28,7 +28,8 @@ from benchmarks.figures import machine, spread, tell
 from domicile.inventory.member import Member
 from domicile.model.framework import SovereigntyFrameworkSpec
 from domicile.placement.capacity import NodeRoom, PoolRoom, Shape
-from domicile.placement.decide import Decision, Request, decide, explain
+from domicile.placement.decide import Decision, Request, decide
+from domicile.placement.explain import explain
 from domicile.placement.verdicts import Verdicts
 from domicile.reconcile.objects import Stated, WorkKey
 from domicile.reconcile.promises import Promise

@@ -34,6 +34,9 @@ def fleet_on_hub(crds_installed: Plane) -> Iterator[Plane]:
     text = "\n---\n".join([pack, *(renamed(file.read_text()) for file in files)])
     crds_installed.kubectl("apply", "--server-side", "-f", "-", stdin=text)
     yield crds_installed
+    for name in crds_installed.kubectl("get", "infd", "-n", NAMESPACE, "-o", "name").split():
+        patch = json.dumps({"metadata": {"finalizers": None}})  # no operator runs here that would let them go
+        crds_installed.kubectl("patch", name, "-n", NAMESPACE, "--type=merge", "-p", patch)
     crds_installed.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", "-", stdin=text)
 
 

@@ -189,7 +189,7 @@ BAD = (
      "--delete: infd/triage: names no fact; write sovc/NAME, entity/NAME, svf/NAME"),
     ("no such file", "", ("--patch", "missing.yaml"), "missing.yaml: No such file or directory"),
     ("whole workloads", "", ("-f", FLEET / "apps"),
-     "workloads.yaml:8: InferenceDeployment/assistant: is no fact: what-if changes facts"),
+     "workloads.yaml:8: InferenceDeployment/assistant: is no fact: what-if changes SovereignCluster"),
     ("standard input twice", "", ("--patch", "-", "-f", "-"), "standard input can be read once"),
 )  # fmt: skip
 

@@ -41,6 +41,19 @@ SMALLEST: dict[str, Json] = {
         "tiers": [{"level": 1}],
         "rules": [{"id": "R.1", "clause": "1", "title": "One", "level": 1, "require": {"isTrue": ["sbom.complete"]}}],
     },
+    "PlacementRecord": {
+        "workload": {"name": "w", "uid": "1", "generation": 1, "specDigest": PINNED},
+        "decidedAt": "2026-11-01T00:00:00Z",
+        "outcome": "Placed",
+        "level": 3,
+        "framework": {"id": "cada", "version": "1", "digest": PINNED},
+        "inventory": PINNED,
+        "operatorVersion": "0.1.0",
+        "candidates": 1,
+        "eligible": 1,
+        "slice": {"index": 0, "of": 1},
+    },
+    "DecisionLog": {},
 }
 RULE = SMALLEST["SovereigntyFramework"]["rules"][0]
 
@@ -279,4 +292,6 @@ CHANGES = [
         OTHER_CLUSTER,
     ),
     Change("identity removed", "SovereignCluster", UID, {}, OTHER_CLUSTER),
+    Change("record kept", "PlacementRecord", {}, {}),
+    Change("record changed", "PlacementRecord", {}, {"eligible": 2}, "a record is never changed"),
 ]

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from devcluster import DevclusterError, Plane
+from domicile.model.labels import FINALIZER
 from domicile.model.objects import KINDS, read_spec
 from tests.crds.cases import CASES, CHANGES, NULLS, PINNED, Case, Change, Json, manifest, merged, spec_of
 
@@ -29,9 +30,18 @@ def api(crds_installed: Plane) -> Iterator[Plane]:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
         crds_installed.kubectl("apply", "-f", "-", stdin=json.dumps(namespace))
     yield crds_installed
+    for name in (NAMESPACE, FLOORED):
+        let_go(crds_installed, name)
     crds_installed.kubectl("delete", "namespace", NAMESPACE, FLOORED, "--wait=false")
     for raw in ROUND_TRIPS:
         crds_installed.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", "-", stdin=json.dumps(raw))
+
+
+def let_go(api: Plane, namespace: str) -> None:
+    """Take the finalizers off all workloads of a namespace: no operator runs here that would."""
+    for name in api.kubectl("get", "infd", "-n", namespace, "-o", "name").split():
+        patch = json.dumps({"metadata": {"finalizers": None}})
+        api.kubectl("patch", name, "-n", namespace, "--type=merge", "-p", patch)
 
 
 def send(api: Plane, verb: str, raw: Json, *options: str) -> str:
@@ -63,6 +73,8 @@ def existing(api: Plane, raw: Json) -> Iterator[None]:
     try:
         yield
     finally:
+        if raw["kind"] == "InferenceDeployment":
+            let_go(api, raw["metadata"]["namespace"])
         wait = "--wait=false" if raw["kind"] == "Namespace" else "--wait=true"  # namespaces take seconds to go
         api.kubectl("delete", wait, "-f", "-", stdin=json.dumps(raw))
 
@@ -320,6 +332,26 @@ def test_deletion_is_never_blocked(api: Plane) -> None:
         patch = json.dumps({"metadata": {"finalizers": None}})
         api.kubectl("patch", "infd", "leaving", "-n", name, "--type=merge", "-p", patch)
         assert api.kubectl("get", "infd", "-n", name, "-o", "name") == ""
+
+
+def test_new_workloads_are_held(api: Plane) -> None:
+    """From the start, beside the finalizers of others, and nobody who applies again takes that back."""
+    eventually(lambda: finalizers(api, infd("probe"), "create", "--dry-run=server") == [FINALIZER])
+    taken = merged(infd("taken"), {"metadata": {"finalizers": ["example.org/x"]}})
+    assert finalizers(api, taken, "create", "--dry-run=server") == ["example.org/x", FINALIZER]
+    own = merged(infd("own"), {"metadata": {"finalizers": [FINALIZER]}})
+    assert finalizers(api, own, "create", "--dry-run=server") == [FINALIZER]
+    with existing(api, infd("again")):
+        for way in ((), ("--server-side", "--force-conflicts")):
+            changed = merged(infd("again"), {"spec": {"replicas": 2 + len(way)}})
+            assert finalizers(api, changed, "apply", *way) == [FINALIZER]
+
+
+def finalizers(api: Plane, raw: Json, verb: str, *options: str) -> list[str]:
+    """The finalizers after a write, as the API server answers."""
+    answer = api.kubectl(verb, "-f", "-", "-o", "json", *options, stdin=json.dumps(raw))
+    found: list[str] = json.loads(answer)["metadata"].get("finalizers", [])
+    return found
 
 
 def test_a_floor_only_rises(api: Plane) -> None:

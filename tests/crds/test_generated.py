@@ -119,6 +119,8 @@ def test_only_the_predicates_of_rules_are_open() -> None:
     assert {path for path in bare if not path.endswith(".metadata")} == {
         *opened,
         "SovereignCluster.spec.connection.hub",
+        "PlacementRecord.status",
+        "DecisionLog.spec",
     }
 
 

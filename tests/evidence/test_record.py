@@ -22,7 +22,7 @@ def test_the_types_are_those_of_the_format() -> None:
     names = (
         "Evaluated Placed Refused Moved Evicted EvidenceAccepted EvidenceRejected EvidenceExpired Revoked "
         "ExceptionGranted ExceptionUsed ExceptionExpired PolicyChanged EnforcementDrift ViolationOpened "
-        "ViolationResolved DryRun"
+        "ViolationResolved DryRun ViolationActed BreakerOpened BreakerReleased FactsStated Stopped Resumed"
     )
     assert [str(kind) for kind in RecordType] == names.split()
 

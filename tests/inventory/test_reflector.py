@@ -154,6 +154,17 @@ async def test_errors_are_survived_and_named(api: FakeApi, start: Callable[..., 
     assert seen.reflector.last_error is None
 
 
+async def test_a_server_that_is_back_and_quiet_is_no_error(api: FakeApi, start: Callable[..., Seen]) -> None:
+    """After a restart of the API server nothing may happen for a minute; the watch it accepted says enough."""
+    seen = start(random=lambda: 0.02)
+    await watching(api)
+    api.fail("watch", NODES, 500, times=2)
+    api.cut(NODES)
+    await until(lambda: isinstance(seen.reflector.last_error, Unavailable))
+    await until(lambda: seen.reflector.last_error is None)
+    assert (api.count("list"), seen.changes) == (1, [])
+
+
 async def test_waits_longer_after_each_failure_and_says_it_once(
     api: FakeApi, start: Callable[..., Seen], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,16 +8,21 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from domicile.inventory.inventory import Change, Inventory
 from domicile.model.cluster import SovereignClusterSpec
 from domicile.model.entity import LegalEntitySpec
+from domicile.model.objects import read_spec
+from domicile.model.schema import API_VERSION
 from domicile.model.verdicts import Verdict
-from domicile.placement.capacity import room_for
-from domicile.placement.decide import NEAREST, Decision, Explained, Outcome, Request, decide, explain
-from domicile.placement.verdicts import Key, Row
+from domicile.model.workload import InferenceDeploymentSpec
+from domicile.placement.decide import NEAREST, Decision, Outcome, Request, decide
+from domicile.placement.explain import Explained, explain
+from domicile.placement.request import Accepted, TierSources, accept
+from domicile.placement.verdicts import Key, Row, Verdicts
 from domicile.tiers.evaluate import evaluate
 from domicile.tiers.reading import Options
 from tests.placement import fleet
@@ -43,6 +48,33 @@ def explanation(inventory: Inventory, question: Question, rooms: Rooms, at: date
 
 def eligible(inventory: Inventory, question: Question, at: datetime = AT) -> set[Key]:
     return {one.key for one in explanation(inventory, question, Rooms({}), at) if not one.refusals}
+
+
+@pytest.mark.parametrize(("fact", "wish"), [("EL", "GR"), ("GR", "EL"), ("EL", "EL"), ("GB", "UK"), ("UK", "GB")])
+def test_a_country_is_the_same_in_either_spelling(fact: str, wish: str) -> None:
+    """European texts write EL and UK where ISO 3166 has GR and GB."""
+    facts = fleet.cluster("nordlys", (), (("p1", "nordlys", ()),)).plain()
+    facts["facts"]["location"] = {"country": fact, "source": "attested"}
+    read = read_spec({"apiVersion": API_VERSION, "kind": "SovereignCluster", "spec": facts})
+    assert isinstance(read, SovereignClusterSpec)
+    inventory = Fleet({"nordlys": fleet.entity()}, {"c1": read}).build()
+    for wished, refused in (((wish,), []), (("DK",), ["spec.countries"])):
+        wishes = {"tier": 1, "countries": list(wished)}
+        accepted = accept("ns/w", workload(wishes), sources=TierSources({}, {}, None), frameworks=inventory.frameworks)
+        assert isinstance(accepted, Accepted)
+        question = Question(accepted.request, "cada", accepted.options)
+        (one,) = explanation(inventory, question, Rooms({}))
+        named = [r.rule for r in decision(inventory, question, Rooms({})).refused if r.rule == "spec.countries"]
+        assert [r.rule for r in one.refusals if r.level == 0] == named == refused
+
+
+def workload(sovereignty: dict[str, Any]) -> InferenceDeploymentSpec:
+    digest = "sha256:" + "0" * 64
+    spec = {"model": {"name": "m", "source": "file:///m"}, "runtime": {"image": f"r@{digest}"}}
+    raw = {"apiVersion": API_VERSION, "kind": "InferenceDeployment", "spec": spec | {"sovereignty": sovereignty}}
+    read = read_spec(raw)
+    assert isinstance(read, InferenceDeploymentSpec)
+    return read
 
 
 FORGOTTEN = (
@@ -111,6 +143,7 @@ def test_every_pool_is_judged_by_its_own_facts(known: Fleet, question: Question)
         alone = evaluate(framework, candidate, entities=inventory.entities, at=AT, options=options)
         failed = alone.failed(max(framework.levels), recognition=options.recognition)
         assert (row.levels, row.proven, row.until) == (alone.levels, alone.proven, alone.until)
+        assert row.touched == alone.touched
         assert [(r.rule, r.verdict, r.findings) for r in row.failed] == [(r.rule, r.verdict, r.reasons) for r in failed]
 
 
@@ -211,7 +244,7 @@ def test_the_choice_is_the_best_there_is(known: Fleet, question: Question, rooms
         return row.proven, -free(key), key
 
     def free(key: Key) -> int:
-        return room_for(rooms.room(key), request.shape, rooms.reserved(key, beside=request.key))
+        return rooms.room(key).free(request.shape, rooms.reserved(key, beside=request.key))
 
     fitting = [
         key
@@ -319,6 +352,28 @@ def test_updates_equal_a_rebuild(known: Fleet, history: list[Step], question: Qu
         new = {key: told(question.table(rebuilt, at).row(key)) for key in fleet_keys(rebuilt)}
         differ = {key for key in {*old, *new} if old.get(key) != new.get(key)}
         assert differ <= change.candidates
+
+
+@few
+@given(fleet.fleets, questions(), st.lists(steps, max_size=6), fleet.fields)
+def test_a_table_built_in_slices_equals_a_rebuild(
+    known: Fleet, question: Question, history: list[Step], rooms: Rooms
+) -> None:
+    """Whatever is told between two slices, and whatever of it concerns clusters already in or still to come."""
+    at, inventory = AT, known.build()
+    table = Verdicts(inventory.frameworks[question.framework], question.options)
+    inventory._tables[question.framework, question.options] = table
+    drawn = (inventory._candidates.get(name, ()) for name in sorted(known.clusters))
+    slices = table.build(drawn, entities=lambda: inventory.entities, at=lambda: at, size=1)
+    for step in history:
+        next(slices, None)
+        step = settle(known, step)
+        known = take_plainly(known, step)
+        at += timedelta(days=step[2]) if step[0] == "time" else timedelta()
+        take(inventory, step, at)
+    for _ in slices:
+        pass
+    same(inventory, known.build(at), question, rooms, at)
 
 
 @few

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
-from tests.reconcile.facts import image, workload
-from tests.reconcile.stage import Refused, Space, Stage, condition, eventually, placements
+from devcluster import Plane
+from domicile.model.labels import FINALIZER
+from tests.reconcile.facts import Json, image, workload
+from tests.reconcile.stage import ROOT, Refused, Space, Stage, condition, eventually, placements
 
 DELIVERED = (
     "/apis/apps/v1/namespaces/{}/deployments",
@@ -131,3 +136,53 @@ def test_bad_changes_leave_what_runs(stage: Stage, space: Space, product: str) -
     deployment = stage.one.deployment(space, "firm")
     assert deployment is not None
     assert "--trust-remote-code" not in deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+def test_the_api_server_holds_new_workloads(stage: Stage, space: Space, product: str) -> None:
+    """Where the policy does, the operator has one write less; where it does not, the operator holds them itself.
+    Either way the finalizer outlasts later applies, and goes when the workload does."""
+    stage.one.add_pool("held", product=product, nodes=1, gpus=8)
+    space.apply(workload("early", product=product))
+    assert FINALIZER in space.read("early")["metadata"]["finalizers"], "before anybody but the API server saw it"
+    early = space.serving("early")
+    assert managers_of_spec(early) == {"tests"}
+    space.apply(workload("early", product=product, replicas=2))
+    assert FINALIZER in space.read("early")["metadata"]["finalizers"]
+
+    with finalizer_policy_removed(stage.plane):
+        eventually(lambda: not _held_at_once(space, product), "the policy no longer in force")
+        space.apply(workload("late", product=product))
+        late = space.serving("late")
+    assert FINALIZER in late["metadata"]["finalizers"]
+    assert managers_of_spec(late) == {"tests", "domicile"}
+
+    space.patch("early", metadata={"finalizers": ["example.org/first", FINALIZER]})
+    for name in ("early", "late"):
+        space.delete(name)
+    space.gone("late")
+    eventually(lambda: space.read("early")["metadata"]["finalizers"] == ["example.org/first"], "only our own gone")
+    space.patch("early", metadata={"finalizers": []})
+
+
+def managers_of_spec(infd: Json) -> set[str]:
+    """Who wrote anything of the object but its status."""
+    return {entry["manager"] for entry in infd["metadata"]["managedFields"] if "subresource" not in entry}
+
+
+def _held_at_once(space: Space, product: str) -> bool:
+    """A dry run, which the operator never sees."""
+    document = workload("probe", product=product)
+    document["metadata"] = {**document["metadata"], "namespace": space.name}
+    probed = space.hub.request("POST", f"{space.path()}?dryRun=All", document)
+    return FINALIZER in probed["metadata"].get("finalizers", [])
+
+
+@contextmanager
+def finalizer_policy_removed(hub: Plane) -> Iterator[None]:
+    """A hub that does not serve such policies, as far as workloads can tell."""
+    path = str(ROOT / "crds" / "finalizer-policy.yaml")
+    hub.kubectl("delete", "-f", path)
+    try:
+        yield
+    finally:
+        hub.kubectl("apply", "--server-side", "-f", path)

@@ -51,8 +51,9 @@ def test_ends_when_told_and_starts_without_a_trace(stage: Stage, space: Space, p
     assert stage.operator.end(signal.SIGTERM, within=5.0) == 0
     assert time.monotonic() - began < 5.0
     space.delete("waits")
-    space.gone("waits")
+    assert "deletionTimestamp" in space.read("waits")["metadata"], "held until an operator says that nothing is left"
     stage.operator.start()
+    space.gone("waits")
     space.apply(workload("after", product=product))
     space.serving("after")
 

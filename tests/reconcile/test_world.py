@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from domicile.kube.errors import Conflict, NotFound
+from domicile.kube.errors import Conflict, Invalid, NotFound
 from domicile.model.objects import KINDS, read_spec
 from domicile.placement.capacity import UNKNOWN_ROOM, Shape
 from domicile.reconcile.objects import Stated, WorkKey
@@ -135,6 +135,7 @@ class Hub:
 
     def __init__(self, uid: str | None) -> None:
         self.uid = uid
+        self.finalizers: list[str] = []
         self.written: list[Json] = []
 
     async def apply(self, path: str, manifest: Json, **_: Any) -> Json:
@@ -142,12 +143,26 @@ class Hub:
         if wanted is not None and wanted != self.uid:
             raise Conflict(409, reason="Conflict", message="Precondition failed: UID")
         self.written.append(manifest)
+        self.finalizers = [*self.finalizers, *manifest["metadata"]["finalizers"]]
         return manifest
+
+    async def json_patch(self, path: str, operations: list[Json]) -> None:
+        """Takes what `release` sends: tests of uid and finalizer, then the removal."""
+        uid, finalizer, removal = operations
+        place = int(removal["path"].rpartition("/")[2])
+        if self.uid is None:
+            raise NotFound(404, reason="NotFound")
+        if uid["value"] != self.uid or self.finalizers[place : place + 1] != [finalizer["value"]]:
+            raise Invalid(
+                422, reason="Invalid", message="the server rejected our request due to an error in our request"
+            )
+        self.written.append({"metadata": {"finalizers": []}})
+        del self.finalizers[place]
 
     async def get(self, path: str) -> Json:
         if self.uid is None:
             raise NotFound(404, reason="NotFound")
-        return {"metadata": {"uid": self.uid}}
+        return {"metadata": {"uid": self.uid, "finalizers": list(self.finalizers)}}
 
 
 async def test_nothing_is_delivered_for_what_is_gone() -> None:
@@ -177,3 +192,11 @@ async def test_finalizers_only_of_the_object_that_is_meant() -> None:
     assert await hold(mine, KIND, "ns/w", uid="mine") is not None
     await release(mine, KIND, "ns/w", uid="mine")
     assert [m["metadata"]["finalizers"] for m in mine.written] == [["domicile.dev/placement"], []]
+
+
+async def test_finalizers_of_others_stay() -> None:
+    hub: Any = Hub("mine")
+    hub.finalizers = ["other/one", "domicile.dev/placement", "other/two"]
+    for _ in range(2):
+        await release(hub, KIND, "ns/w", uid="mine")
+        assert hub.finalizers == ["other/one", "other/two"]

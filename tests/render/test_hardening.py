@@ -59,6 +59,44 @@ def test_decent_arguments(args: tuple[str, ...]) -> None:
     assert refused(*args) == []
 
 
+POSITIONAL: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("vLLM", "org/model", ("serve", "org/model")),
+    ("vLLM", "org/model", ("org/model",)),
+    ("vLLM", "org/model@main", ("serve", "--max-model-len=1", "org/model@main")),
+    ("vLLM", "gpt2", ("serve", "gpt2", "--dtype", "bfloat16")),
+    ("vLLM", "gpt2", ("vllm", "serve", "gpt2")),
+    ("vLLM", "org/model", ("serve org/model",)),
+    ("vLLM", "org/model", ("--enable-prefix-caching", "org/model")),
+    ("vLLM", "org/model", ("--dtype", "bfloat16", "org/model")),
+    ("vLLM", "org/model", ("--served-model-name", "a", "b", "--", "org/model")),
+    ("vLLM", "s3://bucket/model", ("s3://bucket/model",)),
+    ("Custom", "org/model:q4", ("run", "org/model:q4")),
+    ("Custom", "hf://org/model", ("run", "hf://org/model")),
+)
+NAMES_NO_MODEL: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("vLLM", ("serve", "/models", "--dtype", "bfloat16")),
+    ("vLLM", ("--served-model-name", "org/model", "org/alias")),
+    ("vLLM", ("--served-model-name=org/model", "--chat-template", "templates/x.jinja")),
+    ("vLLM", ("--some-new-option", "a/b", "-c", "4096")),
+    ("Custom", ("run", "config.yaml", "conf/more.yaml")),
+)
+
+
+@pytest.mark.parametrize(("runtime", "name", "args"), POSITIONAL)
+def test_a_model_without_a_flag(runtime: str, name: str, args: tuple[str, ...]) -> None:
+    (problem,) = refusals(spec_of({"name": runtime, "args": list(args)}), territory=UNION)
+    number = next(n for n, argument in enumerate(args) if name in argument)
+    assert problem == (
+        f"spec.runtime.args[{number}]: {name} names a model, Domicile mounts the model at /models;"
+        " remove it and name the model in spec.model"
+    )
+
+
+@pytest.mark.parametrize(("runtime", "args"), NAMES_NO_MODEL)
+def test_what_names_no_model(runtime: str, args: tuple[str, ...]) -> None:
+    assert refusals(spec_of({"name": runtime, "args": list(args)}), territory=UNION) == []
+
+
 ABBREVIATED = ("--trust-remote", "--trust_rem", "--otlp-traces", "--allowed-local", "--lora-mod", "--kv-transfer")
 
 

@@ -11,7 +11,8 @@ from domicile.evidence.record import Entry, Record, RecordType
 from domicile.inventory.inventory import Inventory
 from domicile.model.framework import SovereigntyFrameworkSpec
 from domicile.model.schema import Model
-from domicile.placement.decide import Request, decide, explain
+from domicile.placement.decide import Request, decide
+from domicile.placement.explain import explain
 from domicile.placement.recording import Recorded
 from domicile.placement.verdicts import Key
 from domicile.report.records import (

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from domicile.evidence.canonical import canonical, parse
 from domicile.inventory.inventory import Inventory
 from domicile.placement import recording
-from domicile.placement.decide import Decision, Field, Outcome, Request, decide, explain
+from domicile.placement.decide import Decision, Field, Outcome, Request, decide
+from domicile.placement.explain import explain
 from domicile.placement.recording import NotRecorded, Recorded, Replayed
 from domicile.placement.verdicts import Key
 from domicile.report.records import (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from domicile.cli.errors import BadInput
-from domicile.cli.files import STDIN, WORKLOAD, gather
+from domicile.cli.files import STDIN, gather
 from domicile.cli.inventories import Item
 from domicile.cli.planning import item_of
 from domicile.cli.subjects import near
@@ -76,8 +76,8 @@ def _replace(after: dict[Key, Item], files: Sequence[str], stdin: TextIO, proble
     objects = gather(files, facts=None, stdin=stdin)
     problems += objects.problems
     for one in objects.loaded:
-        if one.kind == WORKLOAD:
-            message = "is no fact: what-if changes facts; name workloads with -i, or ask domicile plan"
+        if one.kind not in FACT_KINDS:
+            message = f"is no fact: what-if changes {', '.join(FACT_KINDS)}; name workloads with -i"
             problems.append(Note(one.origin.at(("kind",)), f"{one.kind}/{one.name}", message))
         else:
             after[one.kind, one.name] = item_of(one)

@@ -12,19 +12,15 @@ from domicile.cli.explaining import Question, explain_all, fact_answer, titles_o
 from domicile.cli.inventories import FieldPath, Item, read_path
 from domicile.cli.room import DeclaredRoom
 from domicile.inventory.inventory import Inventory
-from domicile.model.places import Territory
 from domicile.model.verdicts import Verdict
 from domicile.model.workload import TIER_ANNOTATION, InferenceDeploymentSpec
-from domicile.placement.decide import Decision, Outcome, decide, explain, standing
+from domicile.placement.decide import Decision, Outcome, decide, standing
+from domicile.placement.explain import explain
 from domicile.placement.react import policy_of, react, reason_to_stay
-from domicile.placement.request import Accepted, Refusal, RefusalReason, TierSources, accept
+from domicile.placement.request import Accepted, Refusal, RefusalReason, TierSources
 from domicile.placement.verdicts import Key
-from domicile.render.hardening import refusals
+from domicile.render.admit import admit
 from domicile.report.answers import CandidateName, NearestMiss, RefusedBy, WorkloadAnswer
-from domicile.tiers.framework import Framework
-
-EGRESS_TERRITORY = "Union"
-SERVICE_NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +43,11 @@ class Asked:
 
 
 def accepted(asked: Asked, *, inventory: Inventory) -> Accepted | Refusal:
-    """The request, or the first reason to refuse it: the name, the tier, then what would open a way out."""
-    if not re.fullmatch(SERVICE_NAME, asked.item.name):
-        message = f"metadata.name: {asked.item.name!r} cannot name a Service; use at most 63 of a-z, 0-9 and -"
-        return Refusal(RefusalReason.INVALID_SPEC, message)
+    """The request, or the first reason to refuse it."""
     annotations = asked.item.raw["metadata"].get("annotations") or {}
     sources = TierSources(annotations, asked.namespace_labels, asked.in_force)
     key = f"{asked.namespace}/{asked.item.name}"
-    result = accept(key, asked.spec, sources=sources, frameworks=inventory.frameworks)
-    if isinstance(result, Refusal):
-        return result
-    ways_out = refusals(asked.spec, territory=egress_territory(inventory.frameworks[result.framework]))
-    return Refusal(RefusalReason.ARGUMENT_REFUSED, "; ".join(ways_out)) if ways_out else result
-
-
-def egress_territory(framework: Framework) -> Territory | None:
-    """The territory that destinations of the pods must lie in."""
-    return framework.territories.get(EGRESS_TERRITORY)
+    return admit(key, asked.spec, sources=sources, frameworks=inventory.frameworks)
 
 
 def answer(asked: Asked, *, inventory: Inventory, at: datetime) -> WorkloadAnswer:

@@ -12,7 +12,8 @@ from domicile.inventory.inventory import Inventory
 from domicile.model.facts import Candidate
 from domicile.model.framework import RuleKind
 from domicile.model.verdicts import Finding, RuleVerdict, Verdict
-from domicile.placement.decide import COUNTRIES_RULE, EXCLUDED_RULE, Request, explain
+from domicile.placement.decide import COUNTRIES_RULE, EXCLUDED_RULE, Request
+from domicile.placement.explain import explain
 from domicile.placement.request import Accepted
 from domicile.report.answers import CandidateAnswer, Fact, LevelAnswer, PoolAnswer, RuleAnswer
 from domicile.tiers.evaluate import Evaluation, evaluate

@@ -19,7 +19,7 @@ from domicile.cli.subjects import CLUSTER, WORKLOAD, Scene
 from domicile.kube.client import KubeClient, resource_path
 from domicile.kube.connect import ACCOUNT_FOLDER, KubeconfigError, hub_client, in_cluster
 from domicile.kube.errors import ApiError, Forbidden, NotFound, Unauthorized
-from domicile.model.objects import KINDS, ObjectError, read_spec
+from domicile.model.objects import KINDS, STATED, ObjectError, read_spec
 from domicile.model.schema import API_VERSION, read_instant
 from domicile.report.answers import Note
 
@@ -128,7 +128,7 @@ def _remedied(error: ApiError, *, files: str, everywhere: bool) -> str:
         return f"the cluster does not accept the credential of the kubeconfig: {error.message}"
     if isinstance(error, Forbidden):
         where = " in all namespaces (-n names one)" if everywhere else ""
-        return f"{error.message}; listing {', '.join(k.plural for k in KINDS.values())}{where} is needed"
+        return f"{error.message}; listing {', '.join(KINDS[k].plural for k in STATED)}{where} is needed"
     return f"the cluster cannot be asked: {error.message or error} (or ask files with {files})"
 
 

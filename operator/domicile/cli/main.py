@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from domicile import __version__
-from domicile.cli import explain, packs, plan, replay, scenario, serve, what_if
+from domicile.cli import explain, log, packs, plan, replay, scenario, serve, what_if
 from domicile.cli.errors import BadInput
 from domicile.cli.terminal import complain, say
 
@@ -50,6 +50,7 @@ app.command("replay", epilog=replay.EPILOG)(replay.replay)
 app.command("test", epilog=scenario.EPILOG)(scenario.test)
 app.command("frameworks", epilog=packs.FRAMEWORKS_EPILOG)(packs.frameworks)
 app.command("crds", epilog=packs.CRDS_EPILOG)(packs.crds)
+app.add_typer(log.app, name="log")
 app.command("run", epilog=serve.EPILOG)(serve.run)
 
 

@@ -50,11 +50,12 @@ def crds(
 ) -> None:
     """Print the CRDs and admission policies as YAML."""
     from domicile.crds.files import as_yaml, generated_files
+    from domicile.crds.finalizer import finalizer_policy
     from domicile.crds.generate import all_crds
     from domicile.crds.policy import policies
 
     if folder is None:
-        say(as_yaml([*all_crds(), *policies()]))
+        say(as_yaml([*all_crds(), *policies(), *finalizer_policy()]))
         return
     files = {Path(name).name: text for name, text in generated_files().items() if name.startswith("crds/")}
     try:

@@ -11,6 +11,7 @@ EPILOG = """\b
 Examples:
   domicile run --no-leader-elect --log-format text
   DOMICILE_WORKERS=8 domicile run
+  domicile run --log-dir /var/lib/domicile/log --log-sink /mnt/witness
 
 \b
 Without --kubeconfig or --context, a pod uses its ServiceAccount, others
@@ -53,6 +54,18 @@ Level = Annotated[
 ]
 Workers = Annotated[int, typer.Option(envvar="DOMICILE_WORKERS", min=1, max=256, help="Objects reconciled at a time.")]
 
+LogDir = Annotated[
+    str | None, typer.Option(envvar="DOMICILE_LOG_DIR", metavar="DIR", help="Directory of the decision log.")
+]
+LogKey = Annotated[
+    str | None,
+    typer.Option(envvar="DOMICILE_LOG_KEY", metavar="FILE", help="Its signing key; default: DIR.key, made at first."),
+]
+LogSink = Annotated[
+    list[str] | None,
+    typer.Option("--log-sink", envvar="DOMICILE_LOG_SINKS", metavar="DIR", help="Directory for its checkpoints too."),
+]
+
 
 def run(
     *,
@@ -64,6 +77,9 @@ def run(
     log_format: Format = LogFormat.JSON,
     log_level: Level = LogLevel.INFO,
     workers: Workers = 16,
+    log_dir: LogDir = None,
+    log_key: LogKey = None,
+    log_sink: LogSink = None,
 ) -> None:
     """Start the operator.
 
@@ -81,5 +97,8 @@ def run(
         log_json=log_format is LogFormat.JSON,
         log_level=log_level.value.upper(),
         workers=workers,
+        log_dir=log_dir,
+        log_key=log_key,
+        log_sinks=tuple(log_sink or ()),
     )
     raise typer.Exit(app.run(settings))

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from domicile.crds.finalizer import finalizer_policy
 from domicile.crds.generate import all_crds
 from domicile.crds.policy import policies
 from domicile.crds.reference import reference
@@ -18,6 +19,7 @@ def generated_files() -> dict[str, str]:
     """Path -> text of every generated file."""
     files = {f"crds/{_file_name(crd)}": HEADER + as_yaml([crd]) for crd in all_crds()}
     files["crds/policy.yaml"] = HEADER + as_yaml(policies())
+    files["crds/finalizer-policy.yaml"] = HEADER + as_yaml(finalizer_policy())  # apart: older servers refuse this file
     files["docs/api-reference.md"] = reference()
     return files
 

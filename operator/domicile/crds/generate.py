@@ -52,7 +52,22 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     "SovereigntyFramework": (
         Column("Version", ".spec.version"),
         Column("Accepted", _condition("Accepted")),
+        Column("Paused", _condition("MovesPaused")),
         Column("Reason", _condition("Accepted", "reason")),
+        AGE,
+    ),
+    "PlacementRecord": (
+        Column("Workload", ".spec.workload.name"),
+        Column("Outcome", ".spec.outcome"),
+        Column("Cluster", ".spec.chosen.cluster"),
+        Column("Pool", ".spec.chosen.nodePool"),
+        Column("Eligible", ".spec.eligible", "integer"),
+        Column("Candidates", ".spec.candidates", "integer"),
+        AGE,
+    ),
+    "DecisionLog": (
+        Column("Size", ".status.size", "integer"),
+        Column("Published", ".status.publishedAt", "date"),
         AGE,
     ),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from domicile.documents.yaml import Document, YamlError, read_documents
-from domicile.model.objects import KINDS, ObjectError, read_spec
+from domicile.model.objects import KINDS, STATED, ObjectError, read_spec
 from domicile.model.schema import API_VERSION, Model
 
 MAX_FILES = 10_000
@@ -118,6 +118,8 @@ def _load_one(
     if not ours:
         others.append(raw)
         return
+    if raw["kind"] in KINDS and raw["kind"] not in STATED:
+        return  # what the operator wrote itself states nothing
     name = (raw.get("metadata") or {}).get("name") if isinstance(raw.get("metadata"), dict) else None
     if not isinstance(name, str) or not name:
         problems.append(Problem(origin.at(("metadata",)), str(raw["kind"]), "metadata.name is missing; add it"))

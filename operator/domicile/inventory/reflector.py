@@ -49,6 +49,7 @@ class Source(Protocol):
         field_selector: str | None = ...,
         server_timeout: int = ...,
         inactivity: float = ...,
+        on_open: Callable[[], None] | None = ...,
     ) -> AsyncGenerator[tuple[str, Json], None]: ...
 
 
@@ -168,6 +169,7 @@ class Reflector(Generic[T]):
             resource_version=version,
             server_timeout=self._server_timeout,
             inactivity=self._inactivity,
+            on_open=self._accepted,
             **self._selectors,
         )
         async with aclosing(events):
@@ -181,6 +183,10 @@ class Reflector(Generic[T]):
                 elif kind in {"ADDED", "MODIFIED"}:
                     self._observe(raw)
                 self._version = version = newer
+
+    def _accepted(self) -> None:
+        """The server watches again. Nothing need happen for a minute; what stood in the way is over now."""
+        self.last_error = None
 
     def _observe(self, raw: Json) -> str:
         key = self._key_of(raw)

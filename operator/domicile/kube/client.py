@@ -115,10 +115,12 @@ class KubeClient:
         field_selector: str | None = None,
         server_timeout: int = 300,
         inactivity: float = 70.0,
+        on_open: Callable[[], None] | None = None,
     ) -> AsyncGenerator[tuple[str, Json], None]:
         """(type, object) of every change after `resource_version`, bookmarks included, until the server ends it.
 
-        `server_timeout` and `inactivity` are seconds. Raises `Expired` on 410 in either form, `Silent` when not even
+        `server_timeout` and `inactivity` are seconds; `on_open` is called when the server has accepted the watch, which
+        may be long before anything changes. Raises `Expired` on 410 in either form, `Silent` when not even
         a bookmark came (servers send one a minute), other `ApiError`s. Leaving early, close it (`contextlib.aclosing`).
         """
         params = {
@@ -136,6 +138,8 @@ class KubeClient:
             async with await self._open("GET", path, params=params, bound=bound) as response:
                 if response.status != 200:
                     raise await wire.refusal(response, where=where)
+                if on_open is not None:
+                    on_open()
                 async for line in wire.lines(response.content, where=where):
                     yield wire.event(line, where=where)
         except aiohttp.ConnectionTimeoutError as error:

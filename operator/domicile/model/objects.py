@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from domicile.model.cluster import SovereignClusterSpec
 from domicile.model.entity import LegalEntitySpec
 from domicile.model.framework import SovereigntyFrameworkSpec
+from domicile.model.records import DecisionLogSpec, DecisionLogStatus, NoStatus, PlacementRecordSpec
 from domicile.model.schema import API_VERSION, Model
 from domicile.model.status import FrameworkStatus, InferenceDeploymentStatus, ObjectStatus, SovereignClusterStatus
 from domicile.model.workload import InferenceDeploymentSpec
@@ -41,8 +42,17 @@ KINDS = {
         Kind("SovereignCluster", "sovereignclusters", "sovc", False, SovereignClusterSpec, SovereignClusterStatus),
         Kind("LegalEntity", "legalentities", "entity", False, LegalEntitySpec, ObjectStatus),
         Kind("SovereigntyFramework", "sovereigntyframeworks", "svf", False, SovereigntyFrameworkSpec, FrameworkStatus),
+        Kind("PlacementRecord", "placementrecords", "plr", True, PlacementRecordSpec, NoStatus),
+        Kind("DecisionLog", "decisionlogs", "dlog", False, DecisionLogSpec, DecisionLogStatus),
     )
 }
+
+STATED = (
+    "InferenceDeployment",
+    "SovereignCluster",
+    "LegalEntity",
+    "SovereigntyFramework",
+)  # the kinds that users write
 
 
 NULL = "null is no value; give one or remove the field"

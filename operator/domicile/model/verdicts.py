@@ -68,6 +68,7 @@ class Finding(NamedTuple):
     found: str
     wanted: str
     evidence: str = ""  # "audited by revisor, reviewed 2026-09-01"
+    revoked: bool = False  # what vouched for the fact was taken back; no waiver speaks to that
 
     def sentence(self) -> str:
         """One line for people: what was found, what was wanted, on whose word."""

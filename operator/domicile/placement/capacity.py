@@ -72,7 +72,7 @@ class PoolRoom:
         """How many pods of ``shape`` fit beside what runs, each wholly on one node."""
         known = self._fits.get(shape)
         if known is None:
-            known = sum(_fit(node, shape) for node in self.nodes) if self.carries(shape) else 0
+            known = _fits(self.nodes, shape) if self.carries(shape) else 0
             self._fits[shape] = known
         return known
 
@@ -92,10 +92,20 @@ class PoolRoom:
         return int(max((node.accelerators for node in self.nodes), default=0))
 
 
-def _fit(node: NodeRoom, shape: Shape) -> int:
-    wants = ((node.accelerators, shape.accelerators), (node.cpu, shape.cpu), (node.memory, shape.memory))
-    rooms = [have / want for have, want in (*wants, (node.pods, 1)) if want > 0]
-    return max(0, int(min(rooms, default=UNBOUNDED) + 1e-9))
+def _fits(nodes: Iterable[NodeRoom], shape: Shape) -> int:
+    """One pass with plain comparisons: it runs over every node of every pool at each new shape."""
+    _, pieces, _, cores, size = shape
+    fits = 0
+    for accelerators, cpu, memory, least in nodes:
+        if pieces > 0 and accelerators / pieces < least:
+            least = accelerators / pieces
+        if cores > 0 and cpu / cores < least:
+            least = cpu / cores
+        if size > 0 and memory / size < least:
+            least = memory / size
+        if least > 0:
+            fits += int(least + 1e-9)
+    return fits
 
 
 EMPTY = PoolRoom(())
@@ -107,8 +117,3 @@ class Reservation(NamedTuple):
 
     shape: Shape
     pods: int
-
-
-def room_for(room: Room, shape: Shape, reserved: Iterable[Reservation]) -> int:
-    """Pods of ``shape`` that fit in ``room`` once the promised pods are in."""
-    return room.free(shape, reserved)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from domicile.model.places import normalise
 from domicile.model.verdicts import Finding, RuleVerdict, Verdict
-from domicile.placement.capacity import Reservation, Room, Shape, room_for
+from domicile.placement.capacity import Reservation, Room, Shape
 from domicile.placement.verdicts import Key, Row, Verdicts, members
 
 NEAREST = 5
@@ -38,7 +39,7 @@ STAYING = (Outcome.HELD, Outcome.MOVE_QUEUED, Outcome.MOVES_PAUSED)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one workload asks for. ``replicas`` pods of ``shape``, all in one pool."""
+    """What one workload asks for. ``replicas`` pods of ``shape``, all in one pool; countries as ISO spells them."""
 
     key: str
     level: int
@@ -202,7 +203,7 @@ def _roomiest(request: Request, keys: list[Key], field: Field) -> Key | None:
     most, least = 0, request.replicas
     for key in keys:
         room = field.room(key)
-        if room.fits(request.shape) < least or not room.carries(request.shape):
+        if not room.carries(request.shape) or room.fits(request.shape) < least:
             continue  # promises take room and never make it
         free = _free(request, key, field)
         if free >= request.replicas and (best is None or (-free, key) < (-most, best)):
@@ -211,7 +212,7 @@ def _roomiest(request: Request, keys: list[Key], field: Field) -> Key | None:
 
 
 def _free(request: Request, key: Key, field: Field) -> int:
-    return room_for(field.room(key), request.shape, field.reserved(key, beside=request.key))
+    return field.room(key).free(request.shape, field.reserved(key, beside=request.key))
 
 
 def _still_carries(request: Request, key: Key, field: Field) -> bool:
@@ -221,18 +222,27 @@ def _still_carries(request: Request, key: Key, field: Field) -> bool:
 
 def _shortage(request: Request, keys: list[Key], field: Field) -> str:
     """What is missing where there is most: in words for the condition."""
-    shape = request.shape
-    free = {key: _free(request, key, field) for key in keys if field.room(key).carries(shape)}
+    free = {key: _free(request, key, field) for key in keys if field.room(key).carries(request.shape)}
     if not free:
-        memory = f" with at least {shape.min_memory / 2**30:g}Gi" if shape.min_memory else ""
-        return f"no eligible candidate carries {' or '.join(shape.products)}{memory}"
+        return none_carries(request.shape)
     best = min(free, key=lambda key: (-free[key], key))
-    room, where = field.room(best), f"{best[0]}/{best[1]}"
+    return too_full(request, best, field.room(best), free[best])
+
+
+def none_carries(shape: Shape) -> str:
+    """In words: the accelerator asked for is not there."""
+    memory = f" with at least {shape.min_memory / 2**30:g}Gi" if shape.min_memory else ""
+    return f"no eligible candidate carries {' or '.join(shape.products)}{memory}"
+
+
+def too_full(request: Request, key: Key, room: Room, free: int) -> str:
+    """In words: ``free`` pods of the request fit, which are too few."""
+    shape, where = request.shape, f"{key[0]}/{key[1]}"
     wants = f"{request.replicas} pods"
     if shape.accelerators:
         wants += f" with {shape.accelerators} {' or '.join(shape.products)} each"
-        return f"wants {wants}; {where} has room for {free[best]}, largest free on a node {room.largest_free}"
-    return f"wants {wants}; {where} has room for {free[best]}"
+        return f"wants {wants}; {where} has room for {free}, largest free on a node {room.largest_free}"
+    return f"wants {wants}; {where} has room for {free}"
 
 
 def _histogram(request: Request, verdicts: Verdicts) -> tuple[Refused, ...]:
@@ -269,62 +279,21 @@ def _nearest(request: Request, verdicts: Verdicts) -> tuple[Nearest, ...]:
 
 
 def _miss(request: Request, row: Row) -> Nearest:
-    rule = _refusals(request, row)[0]
+    """The workload's own wishes come before the rules."""
+    own = own_verdicts(request, row.candidate.cluster, row.candidate.country)
+    rule = (*own, *row.refusals(request.level))[0]
     return Nearest(row.candidate.cluster, row.candidate.pool, rule.rule, rule.findings[0])
 
 
-class Explained(NamedTuple):
-    """One candidate in an explanation: its verdict for the request, and every rule that failed."""
-
-    key: Key
-    verdict: Verdict
-    refusals: tuple[RuleVerdict, ...]
-    satisfied: int
-    obstacle: str  # after the law: unreachable or full, empty where nothing stands in the way
-
-
-def explain(request: Request, *, verdicts: Verdicts, field: Field) -> list[Explained]:
-    """Every candidate, in the order of its name, with everything that speaks against it."""
-    (_, outside), (_, excluded) = _own_refusals(request, verdicts)
-    unwished = set(members(outside | excluded))
-    own: dict[tuple[str, str], tuple[RuleVerdict, ...]] = {}  # pools of one cluster mostly share it
-    result = []
-    for key, slot in verdicts.by_name:
-        row = verdicts.rows[slot]
-        assert row is not None
-        if slot in unwished:
-            there = (key[0], row.candidate.country)
-            if there not in own:
-                own[there] = tuple(_own_verdicts(request, row))
-            verdict, refusals = Verdict.VIOLATED, (*own[there], *row.refusals(request.level))
-        else:
-            verdict, refusals = row.levels.get(request.level, Verdict.UNKNOWN), row.refusals(request.level)
-        obstacle = "" if refusals else _obstacle(request, key, field)
-        result.append(Explained(key, verdict, refusals, row.satisfied, obstacle))
-    return result
-
-
-def _obstacle(request: Request, key: Key, field: Field) -> str:
-    if not field.reachable(key[0]):
-        return "cannot be reached"
-    if field.room(key).carries(request.shape) and _free(request, key, field) >= request.replicas:
-        return ""
-    return _shortage(request, [key], field)
-
-
-def _refusals(request: Request, row: Row) -> tuple[RuleVerdict, ...]:
-    """Everything that speaks against a candidate: the workload's own wishes, then the rules."""
-    return (*_own_verdicts(request, row), *row.refusals(request.level))
-
-
-def _own_verdicts(request: Request, row: Row) -> list[RuleVerdict]:
+def own_verdicts(request: Request, cluster: str, country: str) -> list[RuleVerdict]:
+    """What the workload's own wishes say against the candidates of a cluster in a country."""
     found = []
-    label, clause = f"SovereignCluster/{row.candidate.cluster}", "the workload's own wish"
-    if request.countries is not None and row.candidate.country not in request.countries:
+    label, clause = f"SovereignCluster/{cluster}", "the workload's own wish"
+    if request.countries is not None and normalise(country) not in request.countries:
         wanted = " or ".join(sorted(request.countries))
-        finding = Finding(Verdict.VIOLATED, label, "location.country", row.candidate.country or "not stated", wanted)
+        finding = Finding(Verdict.VIOLATED, label, "location.country", country or "not stated", wanted)
         found.append(RuleVerdict(COUNTRIES_RULE, clause, 0, Verdict.VIOLATED, (finding,)))
-    if row.candidate.cluster in request.excluded:
-        finding = Finding(Verdict.VIOLATED, label, "name", row.candidate.cluster, "a cluster not excluded")
+    if cluster in request.excluded:
+        finding = Finding(Verdict.VIOLATED, label, "name", cluster, "a cluster not excluded")
         found.append(RuleVerdict(EXCLUDED_RULE, clause, 0, Verdict.VIOLATED, (finding,)))
     return found

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from domicile.model.places import normalise
 from domicile.model.workload import TIER_ANNOTATION, TIER_FLOOR_LABEL, Basis, InferenceDeploymentSpec, Resources
 from domicile.placement.capacity import Shape, read_quantity
 from domicile.placement.decide import Request
@@ -70,7 +71,7 @@ def accept(
         level=tier,
         shape=shape_of(spec.resources),
         replicas=0 if spec.suspend else spec.replicas,
-        countries=frozenset(spec.sovereignty.countries) if spec.sovereignty.countries else None,
+        countries=frozenset(map(normalise, spec.sovereignty.countries)) if spec.sovereignty.countries else None,
         excluded=frozenset(spec.sovereignty.exclude_clusters),
     )
     options = Options(

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from domicile.model.facts import Candidate, Entities
+from domicile.model.places import normalise
 from domicile.model.verdicts import RuleVerdict, Verdict
 from domicile.tiers.evaluate import NO_OPTIONS, Evaluation, evaluate
 from domicile.tiers.framework import Framework
 from domicile.tiers.reading import Options
+from domicile.tiers.sharing import Shared
 
 Key = tuple[str, str]  # cluster, pool
 MAX_ANSWERS = 2048
 BY_NAME = "by name"
+SLICE = 50  # candidates: some 30 ms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +81,7 @@ class Verdicts:
         self._free: list[int] = []
         self._by_entity: defaultdict[str, set[int]] = defaultdict(set)
         self._due: list[tuple[datetime, int]] = []
+        self._shared = Shared()
 
     def row(self, key: Key) -> Row | None:
         """The row of a candidate, if it exists."""
@@ -102,6 +106,8 @@ class Verdicts:
         self, *, present: Iterable[Candidate], gone: Iterable[Key], entities: Entities, at: datetime
     ) -> list[Key]:
         """Evaluate new and changed candidates and drop those gone. Returns the keys whose verdict changed."""
+        if self._shared.entities is not entities:
+            self._shared.move_to(entities)
         changed = [key for key in gone if self._drop(key)]
         kin: list[Row] = []  # rows of one cluster that differ in more than the name of their pool
         for candidate in present:
@@ -109,16 +115,44 @@ class Verdicts:
                 kin = []
             row = next((_renamed(row, candidate) for row in kin if _alike(row.candidate, candidate)), None)
             if row is None:
-                evaluation = evaluate(self.framework, candidate, entities=entities, at=at, options=self.options)
-                row = _reduce(candidate, evaluation, self.options)
+                row = self._evaluate(candidate, entities, at)
                 kin.append(row)
             if self._put(row):
                 changed.append((candidate.cluster, candidate.pool))
         self.generation += bool(changed)
         return changed
 
+    def build(
+        self,
+        clusters: Iterable[Iterable[Candidate]],
+        *,
+        entities: Callable[[], Entities],
+        at: Callable[[], datetime],
+        size: int = SLICE,
+    ) -> Iterator[int]:
+        """Fill the table in slices, for a caller that has other things to do between them. Yields how many candidates
+        are in, after about every ``size`` of them. ``clusters`` gives all candidates of one cluster at a time and is
+        drawn as late as possible, so that a generator tells what is true then; what changes between two slices is
+        told as for any table, with ``update``, ``entities_changed`` and ``advance``."""
+        done = unseen = 0
+        for candidates in clusters:
+            present = tuple(candidates)
+            self.update(present=present, gone=(), entities=entities(), at=at())
+            done, unseen = done + len(present), unseen + len(present)
+            if unseen >= size:
+                yield done
+                unseen = 0
+        yield done
+
+    def _evaluate(self, candidate: Candidate, entities: Entities, at: datetime) -> Row:
+        shared, options = self._shared, self.options
+        found = evaluate(self.framework, candidate, entities=entities, at=at, options=options, shared=shared)
+        return _reduce(candidate, found, options)
+
     def entities_changed(self, names: Iterable[str], *, entities: Entities, at: datetime) -> list[Key]:
         """Evaluate again whoever depends on these entities. Returns the keys whose verdict changed."""
+        names = set(names)
+        self._shared.move_to(entities, changed=names)
         slots = set().union(*(self._by_entity.get(name, ()) for name in names))
         return self._again(slots, entities, at)
 
@@ -181,7 +215,7 @@ class Verdicts:
 
         self.everyone = self.everyone | bit if present else self.everyone & ~bit
         put(bits.clusters, row.candidate.cluster)
-        put(bits.countries, row.candidate.country)
+        put(bits.countries, normalise(row.candidate.country))
         put(bits.proven, row.proven)
         for level, verdict in row.levels.items():
             if verdict is Verdict.SATISFIED:

@@ -21,7 +21,7 @@ from domicile.model.objects import KINDS
 from domicile.model.workload import InferenceDeploymentSpec
 from domicile.placement.decide import Outcome
 from domicile.placement.react import Action
-from domicile.placement.request import Accepted, Refusal, RefusalReason, accept
+from domicile.placement.request import Accepted, Refusal, RefusalReason
 from domicile.placement.verdicts import Key
 from domicile.reconcile import chronicle
 from domicile.reconcile.judge import Case, judge, still_legal
@@ -30,7 +30,7 @@ from domicile.reconcile.observe import manifests_of, runs, seen_copy, wanted_cop
 from domicile.reconcile.queue import After, Done, Retry
 from domicile.reconcile.queue import Outcome as Result
 from domicile.reconcile.world import World
-from domicile.render.hardening import refusals
+from domicile.render.admit import admit
 from domicile.render.workload import Manifest
 from domicile.report.metrics import EXPOSURE_SECONDS
 from domicile.report.violation import read_violation
@@ -42,7 +42,6 @@ log = logging.getLogger(__name__)
 KIND: Final = KINDS["InferenceDeployment"]
 PROGRESS_SECONDS: Final = 2.0  # progress of a rollout is written at most this often; its end and its failure at once
 CONFIRM_SECONDS: Final = 0.5  # how often a withdrawal is looked at again
-DNS_LABEL: Final = 63
 COPIES: Final = 2  # the current one and one on its way out
 
 
@@ -79,17 +78,8 @@ def _accept(scene: Scene) -> Accepted | Refusal:
     workload = scene.workload
     if workload.spec is None:
         return Refusal(RefusalReason.INVALID_SPEC, workload.problem)
-    if len(workload.name) > DNS_LABEL or not workload.name[0].isalpha() or "." in workload.name:
-        message = f"metadata.name: {workload.name!r} cannot name a Service; use at most 63 of a-z, 0-9 and -"
-        return Refusal(RefusalReason.INVALID_SPEC, message)
-    sources = scene.world.tier_sources(workload)
-    accepted = accept(workload.key, workload.spec, sources=sources, frameworks=scene.world.inventory.frameworks)
-    if isinstance(accepted, Accepted):
-        territories = scene.world.inventory.frameworks[accepted.framework].territories
-        found = refusals(workload.spec, territory=territories.get("Union"))
-        if found:
-            return Refusal(RefusalReason.ARGUMENT_REFUSED, "; ".join(found))
-    return accepted
+    sources, frameworks = scene.world.tier_sources(workload), scene.world.inventory.frameworks
+    return admit(workload.key, workload.spec, sources=sources, frameworks=frameworks)
 
 
 async def _place(scene: Scene, case: Case, chosen: Key) -> Result:
@@ -101,8 +91,8 @@ async def _place(scene: Scene, case: Case, chosen: Key) -> Result:
             return _vanished(scene)
         scene = replace(scene, workload=world.remember(held))
         workload = scene.workload
-    if chosen not in workload.placed:
-        if crowded := _crowded(scene):
+    if chosen not in workload.placed or workload.moment("stopped"):
+        if crowded := _crowded(scene, chosen):
             return await _thin_out(scene, case, crowded)
         first = not workload.placed
         scene = replace(scene, workload=await _write(scene, _story(scene, case, _current(scene, case, chosen)[0])))
@@ -148,11 +138,11 @@ async def _deliver(scene: Scene, case: Case, chosen: Key, manifests: list[Manife
     return still_legal(case, chosen)
 
 
-def _crowded(scene: Scene) -> list[Key]:
+def _crowded(scene: Scene, chosen: Key) -> list[Key]:
     """Places to leave before a third one is entered: those that were on their way in. What serves longest is kept, with
     whatever else is on its cluster, since that is one Deployment."""
     world, workload = scene.world, scene.workload
-    if len(workload.placed) < COPIES:
+    if len(workload.placed) < COPIES or chosen in workload.placed:
         return []
     keep = next((place for place in reversed(workload.placed) if runs(world, workload, place)), workload.placed[-1])
     return [place for place in workload.placed if place[0] != keep[0]]
@@ -247,19 +237,20 @@ async def _remains(scene: Scene, place: Key, *, beside: str) -> str | None:
 
 
 async def _stop(scene: Scene, case: Case) -> Result:
-    """The tier does not let it run on there: scale to zero first, and look then for another place."""
+    """The tier does not let it run on there: scale to zero first, and look then for another place. A member that cannot
+    be asked cannot be stopped either: another place is taken all the same."""
     world, workload = scene.world, scene.workload
-    place = workload.placed[0]
-    member = world.members.get(place[0])
-    if member is not None and member.reachable:
-        try:
-            await stop(member, namespace=workload.namespace, name=workload.name)
-        except DeliveryError as error:
-            return Retry(error)
+    member = world.members.get(workload.placed[0][0])
+    if member is None or not member.reachable:
+        return await (_place(scene, case, case.decision.chosen) if case.decision.chosen else _report_only(scene, case))
+    try:
+        await stop(member, namespace=workload.namespace, name=workload.name)
+    except DeliveryError as error:
+        return Retry(error)
     copies = [seen_copy(world, workload, key) for key in workload.placed]
     copies[0] = replace(copies[0], desired=0)
     await _write(scene, replace(_story(scene, case, *copies), stopped=workload.moment("stopped") or case.matter.at))
-    return After(CONFIRM_SECONDS) if member is not None and member.reachable else Done()
+    return After(CONFIRM_SECONDS)
 
 
 async def _report_only(scene: Scene, case: Case) -> Result:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from enum import Enum, auto
 from ipaddress import ip_network
 
 from domicile.model.labels import GROUP, NODE_PREFIX
 from domicile.model.places import Territory
 from domicile.model.verdicts import Verdict
-from domicile.model.workload import InferenceDeploymentSpec
+from domicile.model.workload import InferenceDeploymentSpec, Runtime, RuntimeName
 
 OWNED_ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
@@ -68,11 +69,23 @@ FLAGS_OF_THEIR_OWN = frozenset(
 FLAG_ENDS = re.compile(r"[=.+\s]")
 """``--x=v``, ``--x v``, and ``--x.key=v`` and ``--x+=v``, with which vLLM takes a JSON value in parts."""
 
+SWITCHING = ("--enable-", "--disable-", "--no-")
+SWITCHES = frozenset({"--async-scheduling", "--enforce-eager", "--headless", "--offline", "--verbose", "-v"})
+MANY_VALUES = frozenset(
+    {"--api-key", "--cuda-graph-bs", "--cuda-graph-sizes", "--cudagraph-capture-sizes", "--middleware",
+     "--served-model-name"}
+)  # fmt: skip
+COMMANDS = frozenset({"vllm", "serve"})
+FILES = (".jinja", ".json", ".py", ".toml", ".txt", ".yaml", ".yml")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?:[@:][\w./-]+)?")
+"""``org/model``, with a revision or without."""
+
 
 def refusals(spec: InferenceDeploymentSpec, *, territory: Territory | None) -> list[str]:
     """What in ``spec`` would open a way out of the jurisdiction: field, reason and remedy, one line each."""
     return [
         *_arguments(spec.runtime.args),
+        *_models(spec.runtime),
         *_environment(spec),
         *_selectors(spec),
         *_egress(spec, territory),
@@ -86,6 +99,56 @@ def _arguments(args: Iterable[str]) -> Iterable[str]:
         if refused is not None:
             short = "" if flag.startswith(refused) else f" ({refused})"
             yield f"spec.runtime.args[{number}]: {flag}{short} is refused, it {REFUSED_ARGUMENTS[refused]}; remove it"
+
+
+def _models(runtime: Runtime) -> Iterable[str]:
+    """Models named without a flag: ``serve org/model``. What an option takes as its value is left alone, and where it
+    cannot be told whether an option takes one, too."""
+    taking = Taking.NOTHING
+    for number, argument in enumerate(runtime.args):
+        words = argument.split()
+        if not words or words == ["-"]:
+            continue
+        if words[0].startswith("-") and taking is not Taking.WORDS:
+            taking = _taking(words)
+        elif taking in (Taking.NOTHING, Taking.WORDS):
+            name = next((word for word in words if _names_model(word, runtime.name)), None)
+            if name is not None:
+                yield (
+                    f"spec.runtime.args[{number}]: {name} names a model, Domicile mounts the model at /models;"
+                    " remove it and name the model in spec.model"
+                )
+        elif taking is Taking.VALUE:
+            taking = Taking.NOTHING
+
+
+class Taking(Enum):
+    """What the arguments after an option are."""
+
+    NOTHING = auto()  # no longer its own
+    VALUE = auto()  # the next one its value
+    VALUES = auto()  # all its values, up to the next option
+    WORDS = auto()  # positional, whatever they look like
+
+
+def _taking(words: list[str]) -> Taking:
+    flag = words[0].replace("_", "-")
+    if flag == "--":
+        return Taking.WORDS
+    if flag in MANY_VALUES:
+        return Taking.VALUES
+    switch = flag in SWITCHES or flag.startswith(SWITCHING)
+    complete = "=" in flag or len(words) > 1 or (switch and _refused_flag(flag) is None)
+    return Taking.NOTHING if complete else Taking.VALUE
+
+
+def _names_model(word: str, runtime: RuntimeName) -> bool:
+    """Whether a positional word may be resolved at a hub. vLLM takes no other positional word than its command."""
+    if word.startswith(("/", "./", "../")) or word.endswith(FILES):
+        return False
+    if HUB_ID.fullmatch(word) or "://" in word:
+        return True
+    return runtime is RuntimeName.VLLM and word not in COMMANDS
 
 
 def _refused_flag(flag: str) -> str | None:

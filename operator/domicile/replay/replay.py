@@ -15,7 +15,8 @@ from domicile.evidence.canonical import canonical
 from domicile.evidence.record import Entry
 from domicile.inventory.inventory import Inventory
 from domicile.model.verdicts import Verdict
-from domicile.placement.decide import Field, Request, decide, explain, standing
+from domicile.placement.decide import Field, Request, decide, standing
+from domicile.placement.explain import explain
 from domicile.placement.recording import NotRecorded, Replayed, Unseen
 from domicile.placement.verdicts import Key, Verdicts
 from domicile.replay.facts import Newest, Statement, Unusable, inventory_of, remember, statements

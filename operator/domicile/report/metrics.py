@@ -66,3 +66,14 @@ EVALUATION_AGE = Gauge(
     registry=REGISTRY,
 )
 EVENTS_DROPPED = Counter("domicile_events_dropped", "Kubernetes Events not posted", registry=REGISTRY)
+LOG_SIZE = Gauge("domicile_log_size", "Records in the decision log", registry=REGISTRY)
+LOG_CHECKPOINT = Gauge(
+    "domicile_log_last_checkpoint_timestamp_seconds", "When a checkpoint was last published", registry=REGISTRY
+)
+LOG_FAILURES = Counter("domicile_log_append_failures", "Records that could not be stored", registry=REGISTRY)
+LOG_SECONDS = Histogram(
+    "domicile_log_append_seconds",
+    "Until records are durable",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+    registry=REGISTRY,
+)

@@ -14,7 +14,8 @@ from typing import Any
 from domicile.model.schema import API_VERSION
 from domicile.model.verdicts import Finding, RuleVerdict
 from domicile.placement.capacity import Shape
-from domicile.placement.decide import Decision, Explained, Request
+from domicile.placement.decide import Decision, Request
+from domicile.placement.explain import Explained
 from domicile.placement.verdicts import Key
 from domicile.tiers.framework import Framework, digest_of
 from domicile.tiers.reading import Options

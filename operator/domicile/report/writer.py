@@ -1,16 +1,18 @@
-"""Writing status to the hub: server-side apply of the whole status, and nothing where nothing changed."""
+"""Writing to the hub: server-side apply of the whole status, nothing where nothing changed; and our finalizer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from domicile.kube.client import KubeClient, resource_path
-from domicile.kube.errors import Conflict, NotFound
+from domicile.kube.errors import ApiError, Conflict, Invalid, NotFound
 from domicile.model.labels import FIELD_MANAGER, FINALIZER
 from domicile.model.objects import Kind
 from domicile.model.schema import API_VERSION
 from domicile.report.metrics import HUB_WRITES
+
+RELEASES: Final = 3  # tries; finalizers of others may come and go meanwhile
 
 
 async def write_status(
@@ -34,33 +36,53 @@ async def hold(hub: KubeClient, kind: Kind, key: str, *, uid: str) -> Mapping[st
     """Put our finalizer on the object, before anything is delivered for it; None where it is gone. The uid keeps a
     successor untouched."""
     try:
-        return await _apply_finalizers(hub, kind, key, uid, [FINALIZER])
+        return await _apply_finalizer(hub, kind, key, uid)
     except (NotFound, Conflict):
-        return None if await _uid(hub, kind, key) != uid else await _apply_finalizers(hub, kind, key, uid, [FINALIZER])
+        found = await _metadata(hub, kind, key)
+        return await _apply_finalizer(hub, kind, key, uid) if found.get("uid") == uid else None
 
 
 async def release(hub: KubeClient, kind: Kind, key: str, *, uid: str) -> None:
-    """Take our finalizer off; what others put there stays (finalizers are a set)."""
-    try:
-        await _apply_finalizers(hub, kind, key, uid, [])
-    except (NotFound, Conflict):
-        if await _uid(hub, kind, key) == uid:
-            raise
+    """Take our finalizer off, whoever put it there; what others put there stays, and so does a successor. A patch and
+    not an apply, because an apply takes back only what we applied ourselves. Raises the `ApiError` family."""
+    place = 0  # mostly ours is the only one; if not, the test fails and the object is looked at
+    for _ in range(RELEASES):
+        try:
+            return await _remove_finalizer(hub, kind, key, uid, place)
+        except (NotFound, Conflict, Invalid) as error:
+            refused: ApiError = error
+            found = await _metadata(hub, kind, key)
+            finalizers = found.get("finalizers") or []
+            if found.get("uid") != uid or FINALIZER not in finalizers:
+                return
+            place = finalizers.index(FINALIZER)
+    raise refused
 
 
-async def _uid(hub: KubeClient, kind: Kind, key: str) -> str:
-    """The uid of the object that has the name now; empty where there is none."""
+async def _metadata(hub: KubeClient, kind: Kind, key: str) -> Mapping[str, Any]:
+    """Metadata of the object that has the name now; empty where there is none."""
     try:
-        return str((await hub.get(_path(kind, key)))["metadata"]["uid"])
+        metadata: Mapping[str, Any] = (await hub.get(_path(kind, key)))["metadata"]
     except NotFound:
-        return ""
+        return {}
+    return metadata
 
 
-async def _apply_finalizers(hub: KubeClient, kind: Kind, key: str, uid: str, names: list[str]) -> Mapping[str, Any]:
+async def _apply_finalizer(hub: KubeClient, kind: Kind, key: str, uid: str) -> Mapping[str, Any]:
     document = _skeleton(kind, key)
-    document["metadata"] |= {"uid": uid, "finalizers": names}
+    document["metadata"] |= {"uid": uid, "finalizers": [FINALIZER]}
     HUB_WRITES.labels("finalizer").inc()
     return await hub.apply(_path(kind, key), document, field_manager=FIELD_MANAGER, force=True)
+
+
+async def _remove_finalizer(hub: KubeClient, kind: Kind, key: str, uid: str, place: int) -> None:
+    where = f"/metadata/finalizers/{place}"
+    tests = [
+        {"op": "test", "path": "/metadata/uid", "value": uid},
+        {"op": "test", "path": where, "value": FINALIZER},
+    ]
+    HUB_WRITES.labels("finalizer").inc()
+    await hub.json_patch(_path(kind, key), [*tests, {"op": "remove", "path": where}])
 
 
 def _skeleton(kind: Kind, key: str) -> dict[str, Any]:

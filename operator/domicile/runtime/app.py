@@ -32,6 +32,7 @@ from domicile.report import metrics
 from domicile.report.events import Poster
 from domicile.runtime import health, logs
 from domicile.runtime.connections import Connections
+from domicile.runtime.decision_log import LogNotOpened, open_ledger
 from domicile.runtime.kopf_handlers import kopf_settings, register
 from domicile.runtime.leadership import LeaderElection, LeadershipLost
 from domicile.runtime.settings import Settings
@@ -56,7 +57,7 @@ def run(settings: Settings) -> int:
     logging.getLogger("kopf").setLevel(logging.WARNING)  # at INFO it reports every event it handed over
     try:
         asyncio.run(_main(settings))
-    except LeadershipLost as error:
+    except (LeadershipLost, LogNotOpened) as error:
         log.error("stopping: %s", error)
         return 1
     except asyncio.CancelledError:
@@ -114,7 +115,12 @@ class Operator:
         return problems if self._reflectors else []
 
     async def run(self, hub: KubeClient, *, stop_on_signals: Callable[[], None]) -> None:
-        """Lead until cancelled. Our own tasks end before kopf does: it would wait seconds for what it did not start."""
+        """Lead until cancelled, and be the one who writes the decision log."""
+        async with open_ledger(self._settings, hub) as self.world.ledger:
+            await self._run(hub, stop_on_signals=stop_on_signals)
+
+    async def _run(self, hub: KubeClient, *, stop_on_signals: Callable[[], None]) -> None:
+        """Our own tasks end before kopf does: it would wait seconds for what it did not start."""
         connections = Connections(
             world=self.world,
             hub=hub,

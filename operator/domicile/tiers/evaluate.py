@@ -14,6 +14,7 @@ from domicile.model.framework import EvidenceFloor, RuleKind, Tier
 from domicile.model.verdicts import Finding, RuleVerdict, Verdict, worst
 from domicile.tiers.framework import Framework, Rule
 from domicile.tiers.reading import Context, Memo, Options
+from domicile.tiers.sharing import Shared
 from domicile.tiers.vocabulary import rule_result
 
 NO_OPTIONS = Options()
@@ -60,8 +61,10 @@ def evaluate(
     entities: Entities,
     at: datetime,
     options: Options = NO_OPTIONS,
+    shared: Shared | None = None,
 ) -> Evaluation:
-    """Ask every rule of ``framework`` about ``candidate`` as of ``at`` (UTC). Never stops at a first failure."""
+    """Ask every rule of ``framework`` about ``candidate`` as of ``at`` (UTC). Never stops at a first failure.
+    ``shared`` belongs to one framework under the same options; it saves work and changes no answer."""
     if candidate.void:
         return _void(framework, candidate, options)
     contexts: dict[int, Context] = {}
@@ -83,6 +86,7 @@ def evaluate(
                 boundaries=boundaries,
                 group=rule.group,
                 memos=memos,
+                shared=shared,
                 touched=touched,
             )
         verdicts.append(_rule_verdict(ctx, rule))
@@ -111,8 +115,9 @@ def _void(framework: Framework, candidate: Candidate, options: Options) -> Evalu
 def _rule_verdict(ctx: Context, rule: Rule) -> RuleVerdict:
     spec = rule.spec
     verdict, findings = rule_result(ctx, spec.id, rule.predicate, by_class=rule.by_class)
-    waived = verdict is Verdict.VIOLATED and spec.waivable and spec.id in ctx.options.waivers
-    if waived:  # a waiver accepts what is known to fail; what is unknown stays unknown
+    asked = verdict is Verdict.VIOLATED and spec.waivable and spec.id in ctx.options.waivers
+    waived = asked and not any(f.revoked and f.verdict is Verdict.VIOLATED for f in findings)
+    if waived:  # a waiver accepts what is known to fail; what is unknown stays unknown, what is revoked violated
         verdict = worst(f.verdict for f in findings if f.verdict is Verdict.UNKNOWN)
     recognition = spec.verdict is RuleKind.RECOGNITION
     return RuleVerdict(spec.id, spec.clause, spec.level, verdict, findings, recognition, waived)

@@ -17,6 +17,7 @@ from domicile.model.verdicts import Finding
 from domicile.tiers.parties import BY_CLASS, PARTIES, Party, parties_of
 from domicile.tiers.paths import ENTITY, Shape
 from domicile.tiers.reading import Context, Scope, root
+from domicile.tiers.sharing import Share
 from domicile.tiers.verbs import certificates, combining, facts, parties
 from domicile.tiers.vocabulary import Compiler, Predicate, PredicateError, Result, U, V, Vocabulary, all_results
 
@@ -62,29 +63,50 @@ def compile_predicate(spec: Any, vocabulary: Vocabulary, shape: Shape) -> Predic
         raise PredicateError(f"{verbs[0]}: unknown parameter {sorted(extra)}; allowed: {sorted(allowed) or 'none'}")
     predicate = compiler(spec, vocabulary, ENTITY if of else shape)
     if of:
-        predicate = for_parties(of, predicate)
+        predicate = for_parties(of, predicate, shareable=not _looks_back(spec))
     if floor is not None:
         predicate = _with_floor(floor, predicate)
     return _open_question(predicate) if fails == "Unknown" else predicate
 
 
-def for_parties(names: Any, predicate: Predicate) -> Predicate:
-    """Ask ``predicate`` of every entity in the named parties; an unclear list of parties is Unknown."""
+def for_parties(names: Any, predicate: Predicate, *, shareable: bool = False) -> Predicate:
+    """Ask ``predicate`` of every entity in the named parties; an unclear list of parties is Unknown. ``shareable``:
+    the predicate looks at nothing of the candidate, so that what it says of an entity is good for all candidates."""
     for name in names if isinstance(names, list) else [names]:
         if name not in PARTIES:
             raise PredicateError(f"of: {name!r} is no party; known: {', '.join(PARTIES)}")
     wanted: list[str] = names if isinstance(names, list) else [names]
 
     def ask(ctx: Context, scope: Scope) -> Result:
-        return all_results(_ask_party(ctx, party, predicate) for name in wanted for party in parties_of(ctx, name))
+        parties = (party for name in wanted for party in parties_of(ctx, name))
+        return all_results(_ask_party(ctx, party, predicate, shareable) for party in parties)
 
     return ask
 
 
-def _ask_party(ctx: Context, party: Party, predicate: Predicate) -> Result:
+def _ask_party(ctx: Context, party: Party, predicate: Predicate, shareable: bool) -> Result:
     if isinstance(party, Finding):
         return party.verdict, (party,)
-    return predicate(ctx, root(party))
+    if not shareable or ctx.shared is None:
+        return predicate(ctx, root(party))
+    share = ctx.shared.get(predicate, party, ctx.floor, at=ctx.at)
+    if share is None:
+        alone = ctx.alone()
+        result = predicate(alone, root(party))
+        touched = frozenset({party.label.partition("/")[2], *alone.touched})
+        share = Share(result, ctx.at, min(alone.boundaries, default=None), touched)
+        ctx.shared.put(predicate, party, ctx.floor, share)
+    if share.until is not None:
+        ctx.boundaries.append(share.until)
+    ctx.touched.update(share.touched)
+    return share.result
+
+
+def _looks_back(spec: Any) -> bool:
+    """Whether a predicate about entities may come back to the candidate: through a rule, or through parties again."""
+    if isinstance(spec, dict):
+        return bool({"rule", "of"} & spec.keys()) or any(map(_looks_back, spec.values()))
+    return isinstance(spec, list) and any(map(_looks_back, spec))
 
 
 def _with_floor(spec: Any, predicate: Predicate) -> Predicate:

@@ -19,6 +19,7 @@ from domicile.model.places import Territory, normalise
 from domicile.model.schema import add_age
 from domicile.model.verdicts import EvidenceClass, Finding, Verdict
 from domicile.tiers.paths import Path
+from domicile.tiers.sharing import Shared
 
 MISSING = "not stated"
 SELF_EVIDENT = frozenset({"materialChanges"})
@@ -55,7 +56,8 @@ class Reading(NamedTuple):
     def finding(self, verdict: Verdict, wanted: str, found: str | None = None) -> Finding:
         """This reading as an explanation."""
         text = found if found is not None else show(self.value)
-        return Finding(verdict, self.subject, self.fact, text, wanted, self.standing.note)
+        revoked = self.standing.verdict is Verdict.VIOLATED
+        return Finding(verdict, self.subject, self.fact, text, wanted, self.standing.note, revoked)
 
 
 class Scope(NamedTuple):
@@ -95,6 +97,7 @@ class Context:
     touched: set[str] = field(default_factory=set)
     group: int = 0  # differs where the class of subcontractors does
     memos: dict[EvidenceFloor, Memo] = field(default_factory=dict)
+    shared: Shared | None = None
     memo: Memo = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,6 +106,10 @@ class Context:
     def at_floor(self, floor: EvidenceFloor) -> Context:
         """The same questions asked at another evidence floor."""
         return replace(self, floor=floor)
+
+    def alone(self) -> Context:
+        """The same questions with collectors of their own, to see what just one answer depends on."""
+        return replace(self, boundaries=[], touched=set(), memos={}, shared=None)
 
     def entity(self, name: str) -> Subject | None:
         """The LegalEntity of that name; remembers that the verdict depends on it, also where it does not exist."""

@@ -56,7 +56,7 @@ def _certificates(ctx: Context, scope: Scope, wanted: str) -> tuple[list[Any], F
         return [], Finding(U, label, "certificates", "not stated", wanted)
     worth = standing(ctx, scope.subject, "certificates", at_least=EvidenceClass.NONE)
     if worth.verdict is V:
-        return [], Finding(V, label, "certificates", show(held), wanted, worth.note)
+        return [], Finding(V, label, "certificates", show(held), wanted, worth.note, revoked=True)
     return held, None
 
 
