@@ -82,6 +82,28 @@ def test_a_cluster_on_the_hub(fleet_on_hub: Plane) -> None:
     assert (elsewhere.exit_code, "there is no InferenceDeployment/assistant" in elsewhere.stderr) == (2, True)
 
 
+def test_what_a_change_would_do_to_the_hub(fleet_on_hub: Plane, tmp_path: Path) -> None:
+    """Asked of one namespace and of all; nothing is written."""
+    placement = {"cluster": "cli-nordlys-1", "nodePool": "h100", "country": "DK", "desired": 2, "ready": 2}
+    status = {"status": {"tier": 3, "placements": [placement]}}
+    patch = ("patch", "infd/assistant", "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p")
+    fleet_on_hub.kubectl(*patch, json.dumps(status))
+    before = fleet_on_hub.kubectl("get", "entity", "cli-nordlys", "-o", "jsonpath={.metadata.resourceVersion}")
+    (tmp_path / "patch.yaml").write_text(
+        "kind: LegalEntity\nmetadata: {name: cli-nordlys}\nspec: {seats: {registeredOffice: CH}}\n"
+    )
+    ask = ("what-if", "--patch", tmp_path / "patch.yaml", "--kubeconfig", str(fleet_on_hub.kubeconfig), "--at", AT)
+    for where in ((), ("-n", NAMESPACE)):
+        result = run(*ask, *where)
+        assert result.exit_code == 1, result.stderr
+        assert f"{NAMESPACE}/assistant  tier 3  is left on cli-nordlys-1/h100" in result.stdout
+        assert "at 2026-11-02T00:00:00Z: stops on cli-nordlys-1/h100" in result.stdout
+        assert "Free capacity was not asked" in result.stdout
+    assert json.loads(run(*ask, "-n", "default", "-o", "json").stdout)["unchanged"] == 0
+    after = fleet_on_hub.kubectl("get", "entity", "cli-nordlys", "-o", "jsonpath={.metadata.resourceVersion}")
+    assert after == before
+
+
 KUBECONFIG = """\
 apiVersion: v1
 kind: Config
@@ -119,3 +141,5 @@ def test_no_cluster_to_ask_is_bad_input(tmp_path: Path, content: str | None, say
     assert result.exit_code == 2
     assert says in result.stderr
     assert "-f" in result.stderr
+    ahead = run("what-if", "--delete", "sovc/x", "--kubeconfig", tmp_path / "config")
+    assert (ahead.exit_code, says in ahead.stderr, "-i" in ahead.stderr) == (2, True, True)

@@ -61,8 +61,19 @@ def test_help_comes_at_once_and_without_heavy_imports() -> None:
 
 
 def test_every_command_has_help_with_examples() -> None:
-    commands = re.findall(r"^  ([a-z]+)  ", run("--help").stdout.partition("Commands:")[2], re.M)
-    assert set(commands) == {"plan", "explain", "test", "frameworks", "crds", "run", "version", "log", "replay"}
+    commands = re.findall(r"^  ([a-z-]+)  ", run("--help").stdout.partition("Commands:")[2], re.M)
+    assert set(commands) == {
+        "plan",
+        "explain",
+        "test",
+        "frameworks",
+        "crds",
+        "run",
+        "version",
+        "log",
+        "replay",
+        "what-if",
+    }
     for command in [*(c.split() for c in commands if c != "log"), ["log", "verify"], ["log", "show"]]:
         result = run(*command, "--help")
         assert result.exit_code == 0
@@ -85,8 +96,8 @@ def test_kubectl_calls_it_by_its_plugin_name(
 
 
 def test_a_mistyped_command_is_corrected() -> None:
-    result = run("plna")
-    assert (result.exit_code, "Did you mean 'plan'?" in result.stderr) == (2, True)
+    result = run("explian")
+    assert (result.exit_code, "Did you mean 'explain'" in result.stderr) == (2, True)
 
 
 def test_a_defect_shows_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

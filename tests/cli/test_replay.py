@@ -65,6 +65,12 @@ def test_an_excerpt_is_enough(tmp_path: Path) -> None:
     assert run("replay", "-", stdin=excerpt.read_text()).exit_code == 0
 
 
+def test_what_log_show_prints_is_an_excerpt(log_dir: Path) -> None:
+    printed = run("log", "show", log_dir, "-o", "json").stdout.splitlines(keepends=True)
+    assert run("replay", "-", stdin="".join(printed[: LAST + 1])).exit_code == 0
+    assert run("replay", "-", stdin="".join(printed[1 : LAST + 1])).exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

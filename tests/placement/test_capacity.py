@@ -14,7 +14,6 @@ from domicile.placement.capacity import (
     Reservation,
     Shape,
     read_quantity,
-    room_for,
 )
 from tests.placement import fleet
 
@@ -80,7 +79,7 @@ PROMISED = (
 
 @pytest.mark.parametrize(("promised", "shape", "left"), [case[1:] for case in PROMISED], ids=[c[0] for c in PROMISED])
 def test_promises_take_room(promised: tuple[tuple[Shape, int], ...], shape: Shape, left: int) -> None:
-    assert room_for(POOL, shape, [Reservation(*promise) for promise in promised]) == left
+    assert POOL.free(shape, [Reservation(*promise) for promise in promised]) == left
 
 
 def test_what_nobody_measured() -> None:
@@ -92,6 +91,6 @@ def test_what_nobody_measured() -> None:
 @given(fleet.rooms, st.sampled_from(fleet.SHAPES), fleet.promises, st.integers(1, 3))
 def test_promises_only_take(room: PoolRoom, shape: Shape, promised: tuple[Reservation, ...], more: int) -> None:
     """Never more than fits, never less than nothing, and one promise more never makes room."""
-    left = room_for(room, shape, promised)
+    left = room.free(shape, promised)
     assert 0 <= left <= room.fits(shape)
-    assert room_for(room, shape, [*promised, Reservation(shape, more)]) <= max(0, left - more)
+    assert room.free(shape, [*promised, Reservation(shape, more)]) <= max(0, left - more)

@@ -19,7 +19,6 @@ from domicile.model.objects import read_spec
 from domicile.model.schema import API_VERSION
 from domicile.model.verdicts import Verdict
 from domicile.model.workload import InferenceDeploymentSpec
-from domicile.placement.capacity import room_for
 from domicile.placement.decide import NEAREST, Decision, Outcome, Request, decide
 from domicile.placement.explain import Explained, explain
 from domicile.placement.request import Accepted, TierSources, accept
@@ -245,7 +244,7 @@ def test_the_choice_is_the_best_there_is(known: Fleet, question: Question, rooms
         return row.proven, -free(key), key
 
     def free(key: Key) -> int:
-        return room_for(rooms.room(key), request.shape, rooms.reserved(key, beside=request.key))
+        return rooms.room(key).free(request.shape, rooms.reserved(key, beside=request.key))
 
     fitting = [
         key

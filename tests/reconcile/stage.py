@@ -237,11 +237,13 @@ class Operator:
 
     def __init__(self, plane: Plane, log: Path) -> None:
         self._plane, self._log = plane, log
+        self.decisions = log.with_name("decisions")  # directory of its decision log
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         port = free_port()
         options = ["--kubeconfig", str(self._plane.kubeconfig), "--no-leader-elect", "--http-port", str(port)]
+        options += ["--log-dir", str(self.decisions)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator")}
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(

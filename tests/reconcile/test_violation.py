@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from domicile.evidence.layout import entries
+from tests.cli.running import run
 from tests.reconcile.facts import Json, foreign_control, workload
-from tests.reconcile.stage import ROOT, Space, Stage, condition, eventually, kind_path, placements
+from tests.reconcile.stage import ROOT, Refused, Space, Stage, condition, eventually, kind_path, placements
 
 PACK: Json = yaml.safe_load((ROOT / "operator/domicile/frameworks/cada.yaml").read_text())["spec"]
 
@@ -227,3 +229,40 @@ def test_a_pod_whose_node_left_the_pool(stage: Stage, space: Space, product: str
     )
     infd = space.says("w", "Compliant", "False", "ObservedOutsidePlacement")
     assert node in condition(infd, "Compliant")["message"]
+
+
+def test_a_takeover_is_proven(stage: Stage, space: Space, product: str, framework: str, owner: str) -> None:
+    """Decisions and the life of the violation are in the log, which verifies and can be decided again; each decision
+    is a PlacementRecord that nobody can change."""
+    stage.state("SovereigntyFramework", framework, pack(onViolation="Drain") | {"id": framework})
+    stage.one.add_pool("owned", product=product, nodes=1, gpus=8, provider=owner)
+    stage.two.add_pool("spare", product=product, nodes=1, gpus=8)
+    space.apply(asks(framework, "w", product, sovereignty={"framework": framework, "excludeClusters": ["union-2"]}))
+    space.serving("w")
+    space.patch("w", spec={"sovereignty": {"excludeClusters": None}})
+    taken_over(stage, owner)
+    eventually(lambda: placements(space.read("w")) == [("union-2", "spare")], "moved")
+    infd = space.serving("w")
+    log = stage.operator.decisions
+    mine = [
+        e for e in entries(log) if (e.body["subject"].get("namespace"), e.body["subject"]["name"]) == (space.name, "w")
+    ]
+    told = [e.type for e in mine]
+    expected = ["Placed", "ViolationOpened", "ViolationActed", "Placed", "Moved", "ViolationResolved"]
+    assert sorted(told) == sorted(expected) and told[:2] == expected[:2]
+    assert run("log", "verify", str(log)).exit_code == 0
+    for entry in mine:
+        if entry.type == "Placed":
+            again = run("replay", str(entry.seq), "--log-dir", str(log))
+            assert again.exit_code == 0, again.stdout + again.stderr
+    newest, oldest = infd["status"]["records"]
+    path = f"/apis/domicile.dev/v1alpha1/namespaces/{space.name}/placementrecords"
+    record = stage.hub.get(f"{path}/{newest}")
+    assert record is not None
+    assert record["spec"]["chosen"] == {"cluster": "union-2", "nodePool": "spare"}
+    refused = next(e for e in record["spec"]["entries"] if e["nodePool"] == "owned")
+    assert "Parent Inc" in str(refused["rules"])
+    with pytest.raises(Refused, match="never changed"):
+        stage.hub.patch(f"{path}/{oldest}", {"spec": {"eligible": 7}})
+    space.delete("w")
+    eventually(lambda: stage.hub.items(path) == [], "records go with their workload")

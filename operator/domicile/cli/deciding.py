@@ -33,6 +33,7 @@ class Asked:
     in_force: int | None = None
     previous: Key | None = None
     violated_since: datetime | None = None
+    stopped: bool = False
 
     @property
     def spec(self) -> InferenceDeploymentSpec:
@@ -71,7 +72,7 @@ def answer(asked: Asked, *, inventory: Inventory, at: datetime) -> WorkloadAnswe
         framework=question.framework.id,
         outcome=decision.outcome.value,
         placeable=placed,
-        message=_message(decision, question),
+        message=message_of(decision, question=question),
         placement=CandidateName(*decision.chosen) if decision.chosen else None,
         candidates=decision.candidates,
         eligible=tuple(CandidateName(*one.key) for one in standing if one.verdict is Verdict.SATISFIED),
@@ -95,7 +96,7 @@ def _reason_to_stay(asked: Asked, accepted: Accepted, inventory: Inventory, *, a
     return reason_to_stay(asked.previous, standing=stands, reaction=reaction)
 
 
-def _message(decision: Decision, question: Question) -> str:
+def message_of(decision: Decision, *, question: Question) -> str:
     """In one sentence what stands in the way, empty where nothing does."""
     tier = f"tier {question.request.level} of {question.framework.id}"
     if decision.outcome is Outcome.PLACED:

@@ -1,4 +1,4 @@
-"""The hub as ``explain`` sees it: read once with the user's own kubeconfig, nothing written."""
+"""The hub as ``explain`` and ``what-if`` see it: read once with the user's own kubeconfig, nothing written."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from domicile.cli.deciding import Asked
 from domicile.cli.errors import BadInput
+from domicile.cli.ground import Ground
 from domicile.cli.inventories import Item, build, problems_of
 from domicile.cli.subjects import CLUSTER, WORKLOAD, Scene
 from domicile.kube.client import KubeClient, resource_path
@@ -27,40 +28,67 @@ FACT_KINDS = ("LegalEntity", "SovereignCluster", "SovereigntyFramework")
 NO_ROOM = "Free capacity was not asked of the clusters; the conditions say what the operator found."
 
 
+class Read(NamedTuple):
+    """What was read of a hub: raw objects, labels of namespaces by name, and what could not be read."""
+
+    raws: list[Json]
+    labels: Mapping[str, Mapping[str, str]]
+    notes: list[str]
+
+
 def read_hub(*, namespace: str | None, kubeconfig: str | None, context: str | None, at: datetime) -> Scene:
     """All facts, rule packs and the workloads of one namespace. Raises BadInput where the hub cannot be read."""
-    if kubeconfig is not None and not Path(kubeconfig).expanduser().is_file():
-        raise BadInput(f"--kubeconfig: {kubeconfig}: no such file; name one, or ask files with -f")
     chosen = namespace or default_namespace(kubeconfig, context=context)
-    client = _open(kubeconfig, context=context)
+    return _scene(_ask(chosen, kubeconfig, context, files="-f"), namespace=chosen, at=at)
+
+
+def read_ground(*, namespace: str | None, kubeconfig: str | None, context: str | None) -> Ground:
+    """All facts, rule packs and the workloads of one namespace, or of all. Raises BadInput like ``read_hub``."""
+    read = _ask(namespace, kubeconfig, context, files="-i")
+    items, problems = _items(read.raws)
+    return Ground(
+        facts=tuple(item for item in items if item.kind != WORKLOAD),
+        workloads=tuple(_asked(item, read.labels) for item in items if item.kind == WORKLOAD),
+        problems=tuple(problems),
+        warnings=(),
+        notes=tuple(read.notes),
+        live=True,
+    )
+
+
+def _ask(namespace: str | None, kubeconfig: str | None, context: str | None, *, files: str) -> Read:
+    """``files`` is the option that names files instead of a hub."""
+    if kubeconfig is not None and not Path(kubeconfig).expanduser().is_file():
+        raise BadInput(f"--kubeconfig: {kubeconfig}: no such file; name one, or ask files with {files}")
+    client = _open(kubeconfig, context=context, files=files)
     try:
-        raws, labels, notes = asyncio.run(_read(client, chosen))
+        return asyncio.run(_read(client, namespace))
     except ApiError as error:
-        raise BadInput(_remedied(error)) from error
-    return _scene(raws, namespace=chosen, labels=labels, notes=notes, at=at)
+        raise BadInput(_remedied(error, files=files, everywhere=namespace is None)) from error
 
 
-def _open(kubeconfig: str | None, *, context: str | None) -> KubeClient:
+def _open(kubeconfig: str | None, *, context: str | None, files: str) -> KubeClient:
     try:
         return hub_client(kubeconfig=kubeconfig, context=context)
     except KubeconfigError as error:
-        raise BadInput(f"{error} (or ask files with -f)") from error
+        raise BadInput(f"{error} (or ask files with {files})") from error
     except (yaml.YAMLError, OSError, LookupError, TypeError, AttributeError) as error:
         where = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
-        raise BadInput(f"the kubeconfig {where} cannot be read; correct it, or ask files with -f") from error
+        raise BadInput(f"the kubeconfig {where} cannot be read; correct it, or ask files with {files}") from error
 
 
-async def _read(client: KubeClient, namespace: str) -> tuple[list[Json], Mapping[str, str], list[str]]:
+async def _read(client: KubeClient, namespace: str | None) -> Read:
     async with client:
         facts, workloads, labels = await asyncio.gather(
             asyncio.gather(*(_list(client, kind, None) for kind in FACT_KINDS)),
             _list(client, WORKLOAD, namespace),
-            _labels(client, namespace),
+            _labels(client, namespace) if namespace else _all_labels(client),
         )
     notes = [NO_ROOM]
     if labels is None:
-        notes.append(f"No minimum tier was checked: namespace {namespace} cannot be read.")
-    return [raw for found in (*facts, workloads) for raw in found], labels or {}, notes
+        unread = f"namespace {namespace} cannot be read" if namespace else "namespaces cannot be listed"
+        notes.append(f"No minimum tier was checked: {unread}.")
+    return Read([raw for found in (*facts, workloads) for raw in found], labels or {}, notes)
 
 
 async def _list(client: KubeClient, kind: str, namespace: str | None) -> list[Json]:
@@ -71,64 +99,83 @@ async def _list(client: KubeClient, kind: str, namespace: str | None) -> list[Js
     return found
 
 
-async def _labels(client: KubeClient, namespace: str) -> Mapping[str, str] | None:
+async def _labels(client: KubeClient, namespace: str) -> Mapping[str, Mapping[str, str]] | None:
     """Labels of the namespace; None where the user may not read it."""
     try:
         raw = await client.get(resource_path("v1", "namespaces", name=namespace))
     except (Forbidden, NotFound):
         return None
-    return raw.get("metadata", {}).get("labels") or {}
+    return {namespace: raw.get("metadata", {}).get("labels") or {}}
 
 
-def _remedied(error: ApiError) -> str:
+async def _all_labels(client: KubeClient) -> Mapping[str, Mapping[str, str]] | None:
+    """Labels of every namespace; None where the user may not list them."""
+    found: dict[str, Mapping[str, str]] = {}
+    try:
+        async for page in client.list_pages(resource_path("v1", "namespaces")):
+            found = {} if page.first else found
+            found |= {i["metadata"]["name"]: i["metadata"].get("labels") or {} for i in page.items}
+    except Forbidden:
+        return None
+    return found
+
+
+def _remedied(error: ApiError, *, files: str, everywhere: bool) -> str:
     """What the API server's refusal means to the person who asked."""
     if isinstance(error, NotFound):
         return "the cluster does not know our kinds; install them: domicile crds | kubectl apply --server-side -f -"
     if isinstance(error, Unauthorized):
         return f"the cluster does not accept the credential of the kubeconfig: {error.message}"
     if isinstance(error, Forbidden):
-        return f"{error.message}; explain needs to list {', '.join(KINDS[k].plural for k in STATED)}"
-    return f"the cluster cannot be asked: {error.message or error} (or ask files with -f)"
+        where = " in all namespaces (-n names one)" if everywhere else ""
+        return f"{error.message}; listing {', '.join(KINDS[k].plural for k in STATED)}{where} is needed"
+    return f"the cluster cannot be asked: {error.message or error} (or ask files with {files})"
 
 
-def _scene(raws: Iterable[Json], *, namespace: str, labels: Mapping[str, str], notes: list[str], at: datetime) -> Scene:
+def _items(raws: Iterable[Json]) -> tuple[list[Item], list[Note]]:
+    """Objects with their typed specs, and what is wrong with those that cannot be read."""
     items: list[Item] = []
     problems: list[Note] = []
-    malformed: set[str] = set()
-    statuses: dict[str, Json] = {}
     for raw in raws:
         kind, name = str(raw["kind"]), str(raw.get("metadata", {}).get("name"))
-        statuses[f"{kind}/{name}"] = raw.get("status") or {}
         try:
             items.append(Item(kind, name, raw, read_spec(raw)))
         except ObjectError as error:
-            malformed.add(f"{kind}/{name}")
             problems += [Note("", f"{kind}/{name}", str(problem)) for problem in error.problems]
+    return items, problems
+
+
+def _scene(read: Read, *, namespace: str, at: datetime) -> Scene:
+    items, problems = _items(read.raws)
     facts = [item for item in items if item.kind != WORKLOAD]
     inventory = build(facts, at=at)
-    workloads = [item for item in items if item.kind == WORKLOAD]
+    named = {f"{raw['kind']}/{raw['metadata']['name']}": raw for raw in read.raws}
+    shown = {key: raw for key, raw in named.items() if key.startswith((f"{WORKLOAD}/", f"{CLUSTER}/"))}
     return Scene(
         inventory=inventory,
-        workloads=tuple(_asked(i, namespace, labels, statuses[f"{WORKLOAD}/{i.name}"]) for i in workloads),
+        workloads=tuple(_asked(item, read.labels) for item in items if item.kind == WORKLOAD),
         problems=(*problems, *problems_of(inventory, facts)),
         warnings=(),
-        notes=tuple(notes),
-        malformed=frozenset(malformed),
-        statuses={key: status for key, status in statuses.items() if key.startswith((f"{WORKLOAD}/", f"{CLUSTER}/"))},
+        notes=tuple(read.notes),
+        malformed=frozenset(problem.subject for problem in problems),
+        statuses={key: raw.get("status") or {} for key, raw in shown.items()},
         namespace=namespace,
     )
 
 
-def _asked(item: Item, namespace: str, labels: Mapping[str, str], status: Json) -> Asked:
+def _asked(item: Item, labels: Mapping[str, Mapping[str, str]]) -> Asked:
+    namespace = str(item.raw["metadata"]["namespace"])
+    status: Json = item.raw.get("status") or {}
     placed = [(p["cluster"], p["nodePool"]) for p in status.get("placements") or ()]
     opened = (status.get("violation") or {}).get("opened")
     return Asked(
         item,
         namespace,
-        labels,
+        labels.get(namespace, {}),
         in_force=status.get("tier"),
         previous=placed[0] if placed else None,
         violated_since=read_instant(opened) if opened else None,
+        stopped="stopped" in status,
     )
 
 

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from domicile import __version__
-from domicile.cli import explain, log, packs, plan, replay, scenario, serve
+from domicile.cli import explain, log, packs, plan, replay, scenario, serve, what_if
 from domicile.cli.errors import BadInput
 from domicile.cli.terminal import complain, say
 
@@ -45,6 +45,7 @@ app = typer.Typer(
 )
 app.command("plan", epilog=plan.EPILOG)(plan.plan)
 app.command("explain", epilog=explain.EPILOG)(explain.explain)
+app.command("what-if", epilog=what_if.EPILOG)(what_if.what_if)
 app.command("replay", epilog=replay.EPILOG)(replay.replay)
 app.command("test", epilog=scenario.EPILOG)(scenario.test)
 app.command("frameworks", epilog=packs.FRAMEWORKS_EPILOG)(packs.frameworks)
@@ -67,7 +68,8 @@ def domicile(
 ) -> None:
     """Run AI inference only where its sovereignty tier allows it, and say why.
 
-    plan and test work on files and need no cluster; explain asks files or a cluster; run is the operator.
+    plan and test work on files and need no cluster; explain and what-if ask files or a cluster; replay asks the
+    decision log; run is the operator.
     """
 
 

@@ -22,7 +22,7 @@ Examples:
   domicile replay 120417 --log-dir /var/lib/domicile/log
   domicile replay 120417 --log-dir copy-of-the-log -o json
   domicile replay excerpt.jsonl
-  domicile replay - < excerpt.jsonl
+  domicile log show ./log -o json | head -n 120418 | domicile replay -
 
 \b
 Exit codes: 0 the same bytes, 1 not what is recorded, 2 cannot be

@@ -83,6 +83,10 @@ class Inventory:
             self._digests[f"void/{name}"] = digest_of({"void": why})
         return self.set_cluster(name, self.clusters.get(name), at=at)
 
+    def voided(self, name: str) -> str:
+        """Why the facts of a cluster count for nothing; empty where they count."""
+        return self._void.get(name, "")
+
     def refresh(self, name: str, *, at: datetime) -> Change:
         """Evaluate a cluster anew from its spec. Finds nothing unless an update was missed."""
         return self.set_cluster(name, self.clusters[name], at=at) if name in self.clusters else Change()

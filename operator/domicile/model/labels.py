@@ -8,6 +8,7 @@ FINALIZER = "domicile.dev/placement"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 WORKLOAD = "domicile.dev/infd"
 TIER = "domicile.dev/tier"
+RECORD = "domicile.dev/record"
 DIGEST = "domicile.dev/rendered-digest"
 
 NODE_PREFIX = "domicile.node-restriction.kubernetes.io"

@@ -117,8 +117,3 @@ class Reservation(NamedTuple):
 
     shape: Shape
     pods: int
-
-
-def room_for(room: Room, shape: Shape, reserved: Iterable[Reservation]) -> int:
-    """Pods of ``shape`` that fit in ``room`` once the promised pods are in."""
-    return room.free(shape, reserved)

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from domicile.model.places import normalise
 from domicile.model.verdicts import Finding, RuleVerdict, Verdict
-from domicile.placement.capacity import Reservation, Room, Shape, room_for
+from domicile.placement.capacity import Reservation, Room, Shape
 from domicile.placement.verdicts import Key, Row, Verdicts, members
 
 NEAREST = 5
@@ -212,7 +212,7 @@ def _roomiest(request: Request, keys: list[Key], field: Field) -> Key | None:
 
 
 def _free(request: Request, key: Key, field: Field) -> int:
-    return room_for(field.room(key), request.shape, field.reserved(key, beside=request.key))
+    return field.room(key).free(request.shape, field.reserved(key, beside=request.key))
 
 
 def _still_carries(request: Request, key: Key, field: Field) -> bool:

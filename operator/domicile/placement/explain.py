@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from domicile.model.verdicts import RuleVerdict, Verdict
-from domicile.placement.capacity import room_for
 from domicile.placement.decide import Field, Request, none_carries, own_verdicts, too_full
 from domicile.placement.verdicts import Key, Verdicts, members
 
@@ -99,5 +98,5 @@ def _obstacle(request: Request, key: Key, field: Field, absent: str) -> str:
     room = field.room(key)
     if not room.carries(request.shape):
         return absent
-    free = room_for(room, request.shape, field.reserved(key, beside=request.key))
+    free = room.free(request.shape, field.reserved(key, beside=request.key))
     return "" if free >= request.replicas else too_full(request, key, room, free)

@@ -8,38 +8,51 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from domicile import __version__
 from domicile.evidence.errors import LogError
 from domicile.evidence.record import Record, RecordType
 from domicile.inventory.delivered import Drift
+from domicile.kube.client import KubeClient
+from domicile.kube.errors import ApiError
 from domicile.model.schema import API_VERSION
 from domicile.model.verdicts import Verdict
 from domicile.placement.disruption import Opened
+from domicile.placement.explain import explain
 from domicile.placement.react import Action
 from domicile.placement.request import Refusal
 from domicile.placement.verdicts import Key
 from domicile.reconcile.judge import Case
-from domicile.reconcile.objects import WorkKey, Workload
+from domicile.reconcile.objects import Stated, WorkKey, Workload
 from domicile.reconcile.world import WORKLOAD, World
 from domicile.report import metrics
 from domicile.report.conditions import instant
 from domicile.report.events import Event
+from domicile.report.placement_record import About, placement_records, record_name
+from domicile.report.records import Decided, decision_payload, explanation_digest, facts_payload
 from domicile.report.violation import Violation, read_violation
+from domicile.report.writer import create_record, delete_records
+from domicile.tiers.framework import digest_of
 
 log = logging.getLogger(__name__)
 
+RECORDS: Final = 5  # PlacementRecords kept of one workload
 
-async def judged(world: World, workload: Workload, case: Case) -> None:
-    """The decision, if it is a new one, and every step in the life of a violation."""
+
+async def judged(world: World, hub: KubeClient, workload: Workload, case: Case) -> tuple[str, ...] | None:
+    """The decision, if it is a new one, and every step in the life of a violation. Gives the names of the workload's
+    PlacementRecords, newest first, where there is a new one."""
     before, after = read_violation(workload.status), case.violation
-    records = [*_violation_steps(workload, case, before, after)]
-    if decided := _decided(workload, case):
-        records.append(decided)
-    await _append(world, records)
+    steps = _violation_steps(workload, case, before, after)
+    new = _is_new(workload, case)
+    about = _about(world, workload, case)
+    decided = [_decided(world, workload, case, about)] if new else []
+    await _append(world, [*steps, *decided])
     for event in _violation_events(workload, case, before, after):
         world.tell(event)
     _count(case, before, after)
+    return await _keep_record(world, hub, workload, case, about) if new else None
 
 
 async def moved(world: World, workload: Workload, case: Case, source: Key) -> None:
@@ -110,30 +123,101 @@ async def _append(world: World, records: Sequence[Record]) -> None:
         return
     news, world.news = world.news, {}
     try:
-        await world.ledger.append([*(_facts(key, stated) for key, stated in news.items()), *records])
+        await world.ledger.append([*(_facts(world, key, stated) for key, stated in news.items()), *records])
     except LogError as error:
         world.news = news | world.news
         log.error("not recorded: %s", error, extra={"records": [str(record.type) for record in records]})
 
 
-def _facts(key: WorkKey, stated: Any) -> Record:
+def _facts(world: World, key: WorkKey, stated: Stated | None) -> Record:
     spec = stated.spec.plain() if stated is not None and stated.spec is not None else None
-    payload = {"subject": {"apiVersion": API_VERSION, "kind": key.kind, "name": key.name}, "spec": spec}
-    return Record.of(RecordType.FACTS_STATED, payload)
+    void = world.inventory.voided(key.name) if key.kind == "SovereignCluster" else ""
+    kind = RecordType.POLICY_CHANGED if key.kind == "SovereigntyFramework" else RecordType.FACTS_STATED
+    return Record.of(kind, facts_payload(key.kind, name=key.name, spec=spec, void=void))
 
 
-def _decided(workload: Workload, case: Case) -> Record | None:
-    """The decision where it is another than the status tells of."""
+def _is_new(workload: Workload, case: Case) -> bool:
+    """Whether the decision is another than the status tells of."""
     decision = case.decision
-    outcome = str(decision.outcome)
-    if decision.chosen is not None and decision.chosen in workload.placed:
+    if decision.chosen is not None:
+        return decision.chosen not in workload.placed
+    return workload.condition("Placed")[1] != str(decision.outcome)
+
+
+def _about(world: World, workload: Workload, case: Case) -> About:
+    matter = case.matter
+    assert workload.spec is not None
+    return About(
+        namespace=workload.namespace,
+        name=workload.name,
+        uid=workload.uid,
+        generation=workload.generation,
+        spec_digest=digest_of(workload.spec.plain()),
+        level=matter.tier.level,
+        framework=matter.verdicts.framework,
+        inventory=world.inventory.digest,
+        at=matter.at,
+        previous=matter.previous,
+        operator_version=__version__,
+    )
+
+
+def _decided(world: World, workload: Workload, case: Case, about: About) -> Record:
+    """The record of a new decision, with everything it was made from."""
+    matter, done = case.matter, case.decision
+    outcome = str(done.outcome)
+    decided = Decided(
+        request=matter.accepted.request,
+        framework=matter.verdicts.framework,
+        options=matter.accepted.options,
+        facts=about.inventory,
+        at=matter.at,
+        previous=matter.previous,
+        stay=case.made.stay,
+        field=case.made.field.document(),
+        decision=case.made.decision,
+    )
+    payload = decision_payload(
+        subject(workload)["subject"] | {"specDigest": about.spec_digest},
+        decided=decided,
+        operator_version=__version__,
+        outcome=outcome,
+        reason=done.obstacle,
+        explanation_digest=_explanation_digest(case),
+        record=record_name(about, done),
+    )
+    chosen = "/".join(done.chosen or ())
+    log.info("decided", extra={"key": workload.key, "outcome": outcome, "chosen": chosen, "eligible": done.eligible})
+    return Record.of(RecordType.PLACED if done.chosen else RecordType.REFUSED, payload)
+
+
+def _explanation_digest(case: Case) -> str:
+    """What the law says of every candidate is the same for all workloads of one level and the same wishes."""
+    request, verdicts = case.matter.accepted.request, case.matter.verdicts
+    question = ("explanation digest", request.level, request.countries, request.excluded)
+    if question not in verdicts.answers:
+        explained = explain(request, verdicts=verdicts, field=case.matter.world)
+        verdicts.remember(question, explanation_digest(explained))
+    known: str = verdicts.answers[question]
+    return known
+
+
+async def _keep_record(
+    world: World, hub: KubeClient, workload: Workload, case: Case, about: About
+) -> tuple[str, ...] | None:
+    """Create the PlacementRecord of a new decision and let go of the oldest."""
+    explained = explain(case.matter.accepted.request, verdicts=case.matter.verdicts, field=world)
+    documents = placement_records(about, case.decision, explained)
+    try:
+        for document in documents:
+            await create_record(hub, document)
+        kept = (record_name(about, case.decision), *workload.status.get("records", ()))
+        for name in kept[RECORDS:]:
+            await delete_records(hub, workload.namespace, name)
+    except ApiError as error:
+        log.warning("placement record not kept: %s", error, extra={"key": workload.key})
         return None
-    if decision.chosen is None and workload.condition("Placed")[1] == outcome:
-        return None
-    kind = RecordType.PLACED if decision.chosen else RecordType.REFUSED
-    payload = subject(workload) | {"outcome": outcome, "chosen": "/".join(decision.chosen or ())}
-    log.info("decided", extra={"key": workload.key, "outcome": outcome, "chosen": payload["chosen"]})
-    return Record.of(kind, payload)
+    return kept[:RECORDS]
 
 
 def _violation_steps(workload: Workload, case: Case, before: Violation | None, after: Violation | None) -> list[Record]:

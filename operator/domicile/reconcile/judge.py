@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from domicile.model.framework import LogDemand, Tier
 from domicile.model.schema import read_period
@@ -13,6 +14,7 @@ from domicile.model.verdicts import Verdict
 from domicile.placement.decide import Decision, Outcome, Standing, decide, standing
 from domicile.placement.disruption import Move
 from domicile.placement.react import Action, Reaction, policy_of, react, reason_to_stay
+from domicile.placement.recording import Recorded
 from domicile.placement.request import Accepted
 from domicile.placement.verdicts import Key, Verdicts
 from domicile.reconcile.disruptions import Asked
@@ -48,12 +50,21 @@ class Matter:
         return standing(self.accepted.request, verdicts=self.verdicts, place=place)
 
 
+class Made(NamedTuple):
+    """A decision as it was made, before anything held it back, with what it was made from."""
+
+    decision: Decision
+    stay: str
+    field: Recorded
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """Everything that was found out about one matter, and what is to be done."""
 
     matter: Matter
-    decision: Decision
+    made: Made
+    decision: Decision  # what is done: the one made, unless something holds it back
     reaction: Reaction  # to the place the status names first
     violation: Violation | None = None
     strays: tuple[Stray, ...] = ()
@@ -70,12 +81,16 @@ class Case:
 def judge(world: World, workload: Workload, accepted: Accepted) -> Case:
     """Judge the place it has, decide, and hold back what budgets, breaker or cool-down do not let go yet."""
     at = world.now()
+    due = world.inventory.next_due
+    if due is not None and due <= at:
+        world.advance()  # a decision is made of what holds at its instant, so that it can be made again
     verdicts = world.inventory.verdicts(accepted.framework, accepted.options, at=at)
     previous = next(iter(workload.placed), None)  # a promise that was not written down binds nobody
     matter = Matter(world, workload, accepted, verdicts, at, previous)
     violation = _violation(matter)
     reaction = _reaction(matter, previous, violation)
-    case = _held_back(Case(matter, _decide(matter, reaction), reaction, violation, look_again=reaction.due))
+    made = _decide(matter, reaction)
+    case = _held_back(Case(matter, made, made.decision, reaction, violation, look_again=reaction.due))
     case = _acted_on(case)
     _take(case)
     chosen = case.decision.chosen
@@ -130,15 +145,16 @@ def _scaled_up(matter: Matter, place: Key) -> bool:
     return shown is not None and shown.desired > 0
 
 
-def _decide(matter: Matter, reaction: Reaction) -> Decision:
+def _decide(matter: Matter, reaction: Reaction) -> Made:
     previous, stay = matter.previous, ""
     if previous is not None:
         stay = reason_to_stay(previous, standing=matter.standing(previous), reaction=reaction)
     began = time.perf_counter()
     request = matter.accepted.request
-    decision = decide(request, verdicts=matter.verdicts, field=matter.world, previous=previous, stay=stay)
+    field = Recorded(matter.world, request=request)
+    decision = decide(request, verdicts=matter.verdicts, field=field, previous=previous, stay=stay)
     DECIDE_SECONDS.observe(time.perf_counter() - began)
-    return decision
+    return Made(decision, stay, field)
 
 
 def _held_back(case: Case) -> Case:

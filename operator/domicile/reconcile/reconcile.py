@@ -52,6 +52,7 @@ class Scene:
     world: World
     hub: KubeClient
     workload: Workload
+    records: tuple[str, ...] | None = None  # names of its PlacementRecords where there is a new one
 
 
 async def reconcile(key: str, *, world: World, hub: KubeClient) -> Result:
@@ -66,7 +67,7 @@ async def reconcile(key: str, *, world: World, hub: KubeClient) -> Result:
     if isinstance(accepted, Refusal):
         return await _refuse(scene, accepted)
     case = judge(world, workload, accepted)
-    await chronicle.judged(world, workload, case)
+    scene = replace(scene, records=await chronicle.judged(world, hub, workload, case))
     if case.reaction.action is Action.STOP:
         return await _stop(scene, case)
     if case.decision.chosen is None:
@@ -361,6 +362,7 @@ def _story(scene: Scene, case: Case, *copies: Copy) -> Story:
         moved=case.matter.at if case.acts else None,
         strays=tuple(map(str, case.strays)),
         look_again=case.look_again,
+        records=scene.records,
     )
 
 

@@ -225,6 +225,8 @@ class World:
         else:
             self.uids[cluster] = uid
             self._enqueue(WorkKey("SovereignCluster", cluster), False)
+        if why != self.inventory.voided(cluster):
+            self.news[WorkKey("SovereignCluster", cluster)] = stated
         self.spread(self.inventory.void(cluster, why, at=self.now()), since=self.now())
         return why and f"{why}; check its facts, then delete the SovereignCluster and create it again"
 

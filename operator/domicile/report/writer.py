@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from domicile.kube.client import KubeClient, resource_path
-from domicile.kube.errors import ApiError, Conflict, Invalid, NotFound
-from domicile.model.labels import FIELD_MANAGER, FINALIZER
-from domicile.model.objects import Kind
+from domicile.kube.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound
+from domicile.model.labels import FIELD_MANAGER, FINALIZER, RECORD
+from domicile.model.objects import KINDS, Kind
 from domicile.model.schema import API_VERSION
 from domicile.report.metrics import HUB_WRITES
 
@@ -94,3 +95,22 @@ def _skeleton(kind: Kind, key: str) -> dict[str, Any]:
 def _path(kind: Kind, key: str) -> str:
     namespace, _, name = key.rpartition("/")
     return resource_path(API_VERSION, kind.plural, namespace or None, name)
+
+
+async def create_record(hub: KubeClient, document: Mapping[str, Any]) -> None:
+    """Create a PlacementRecord; one that exists is the same one. Raises the `ApiError` family."""
+    metadata = document["metadata"]
+    HUB_WRITES.labels("record").inc()
+    with suppress(AlreadyExists):
+        path = resource_path(API_VERSION, KINDS["PlacementRecord"].plural, metadata["namespace"])
+        await hub.create(path, document)
+
+
+async def delete_records(hub: KubeClient, namespace: str, name: str) -> None:
+    """Delete the objects of one decision. Raises the `ApiError` family."""
+    path = resource_path(API_VERSION, KINDS["PlacementRecord"].plural, namespace)
+    async for page in hub.list_pages(path, label_selector=f"{RECORD}={name}"):
+        for item in page.items:
+            HUB_WRITES.labels("record").inc()
+            with suppress(NotFound):
+                await hub.delete(f"{path}/{item['metadata']['name']}")
