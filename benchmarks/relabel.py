@@ -234,8 +234,10 @@ async def _labels_by_hand(bench: Bench) -> dict[str, Any]:
     for what, (pool, node), by_hand, right in (("taken_off", proven, None, "true"), ("put_on", unproven, "true", None)):
         client = bench.members[pool.cluster]
         path = f"/api/v1/nodes/{node}"
-        await client.merge_patch(path, {"metadata": {"labels": {label: by_hand}}})
+        answer = await client.merge_patch(path, {"metadata": {"labels": {label: by_hand}}})
         began = time.perf_counter()
+        if answer["metadata"]["labels"].get(label) != by_hand:
+            raise RuntimeError(f"{node}: the API server did not take {label}={by_hand}")
         found[f"{what}_put_right_after"] = await _label_is(bench, client, path, label, right, began)
     return found
 
@@ -244,8 +246,9 @@ async def _label_is(
     bench: Bench, client: KubeClient, path: str, label: str, value: str | None, began: float
 ) -> float | None:
     """Seconds since ``began`` until a node's label is as it should be, looked up all the time."""
-    while (took := time.perf_counter() - began) < bench.arguments.timeout:
+    while time.perf_counter() - began < bench.arguments.timeout:
         node = await client.get(path)
+        took = time.perf_counter() - began
         if node["metadata"]["labels"].get(label) == value:
             return round(took, 3)
         await asyncio.sleep(0.01)
