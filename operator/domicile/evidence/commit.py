@@ -121,7 +121,8 @@ class GroupCommit:
         if seconds is not None:
             seconds = max(seconds, self._not_before - asyncio.get_running_loop().time())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            async with asyncio.timeout(seconds):  # not wait_for: its extra task is taken for a stray one at the end
+                await self._wake.wait()
 
     def _next_batch(self) -> list[_Request]:
         """The requests that waited longest, whole; a request above the bounds goes alone."""
@@ -210,7 +211,8 @@ class _Publisher:
         while True:
             seconds = None if await self._try() else self.retry_seconds
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.changed.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self.changed.wait()
             self.changed.clear()
 
     async def _try(self) -> bool:

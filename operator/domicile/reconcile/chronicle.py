@@ -48,7 +48,8 @@ async def judged(world: World, hub: KubeClient, workload: Workload, case: Case) 
     new = _is_new(workload, case)
     about = _about(world, workload, case)
     decided = [_decided(world, workload, case, about)] if new else []
-    await _append(world, [*steps, *decided])
+    if steps or decided:
+        await _append(world, [*steps, *decided])
     for event in _violation_events(workload, case, before, after):
         world.tell(event)
     _count(case, before, after)
@@ -116,10 +117,16 @@ def subject(workload: Workload) -> dict[str, Any]:
     return {"subject": named | {"uid": workload.uid, "generation": workload.generation}}
 
 
+async def state(world: World) -> None:
+    """Record facts that no decision has carried into the log yet."""
+    if world.news:
+        await _append(world, [])
+
+
 async def _append(world: World, records: Sequence[Record]) -> None:
     """Facts that no record has yet go first. That something could not be stored harms nothing that runs; where a tier
     demands the log, nothing new is placed meanwhile."""
-    if not records:
+    if not records and not world.news:
         return
     news, world.news = world.news, {}
     try:

@@ -23,6 +23,7 @@ from domicile.kube.kubeconfig import ConnectionSettings
 from domicile.model.cluster import SovereignClusterSpec
 from domicile.model.objects import KINDS
 from domicile.model.schema import API_VERSION
+from domicile.reconcile import chronicle
 from domicile.reconcile.facts import reconcile_cluster, reconcile_object
 from domicile.reconcile.objects import Stated, WorkKey, read_stated
 from domicile.reconcile.queue import KeyedQueue, Outcome, Retry, work
@@ -276,6 +277,7 @@ class Operator:
             metrics.NEXT_EVALUATION.set(due.timestamp() if due else 0)
             if due is not None and due <= self.world.now():
                 self.world.advance()
+            await chronicle.state(self.world)
             await asyncio.sleep(1.0)
 
     async def _sweep(self) -> None:
