@@ -80,6 +80,6 @@ def test_only_its_own_approval_releases_it() -> None:
 def test_it_outlives_the_process() -> None:
     opened = open_breaker(5, placed=6).opened
     assert opened is not None
-    status = {"id": opened.id, "lost": opened.lost, "placed": opened.placed}
+    status: dict[str, str | int] = {"id": opened.id, "lost": opened.lost, "placed": opened.placed}
     assert restored(status, opened_at=opened.at).opened == opened
     assert restored(None, opened_at=None).opened is None

@@ -43,13 +43,15 @@ class Memory:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.full = False
+        self.silent = False  # full, and nobody knows before trying
 
     @property
     def available(self) -> str:
-        return "disk full" if self.full else ""
+        return "disk full" if self.full and not self.silent else ""
 
     async def append(self, records: Sequence[Record]) -> list[Position]:
         if self.full:
+            self.silent = False
             raise LogUnavailable("disk full")
         self.entries += [
             Entry.parse(r.line(len(self.entries) + n, time="2026-01-01T00:00:00.000000Z", prev="0" * 64))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from domicile import __version__
 from domicile.evidence.errors import LogError
@@ -23,7 +23,7 @@ from domicile.placement.explain import explain
 from domicile.placement.react import Action
 from domicile.placement.request import Refusal
 from domicile.placement.verdicts import Key
-from domicile.reconcile.judge import Case
+from domicile.reconcile.judge import Case, unrecorded
 from domicile.reconcile.objects import Stated, WorkKey, Workload
 from domicile.reconcile.world import WORKLOAD, World
 from domicile.report import metrics
@@ -40,20 +40,27 @@ log = logging.getLogger(__name__)
 RECORDS: Final = 5  # PlacementRecords kept of one workload
 
 
-async def judged(world: World, hub: KubeClient, workload: Workload, case: Case) -> tuple[str, ...] | None:
-    """The decision, if it is a new one, and every step in the life of a violation. Gives the names of the workload's
-    PlacementRecords, newest first, where there is a new one."""
+class Written(NamedTuple):
+    """What came of writing down: the case as it is then, and the names of the workload's PlacementRecords, newest
+    first, where there is a new one."""
+
+    case: Case
+    records: tuple[str, ...] | None
+
+
+async def judged(world: World, hub: KubeClient, workload: Workload, case: Case) -> Written:
+    """The decision, if it is a new one, and every step in the life of a violation."""
     before, after = read_violation(workload.status), case.violation
     steps = _violation_steps(workload, case, before, after)
     new = _is_new(workload, case)
     about = _about(world, workload, case)
     decided = [_decided(world, workload, case, about)] if new else []
-    if steps or decided:
-        await _append(world, [*steps, *decided])
+    if (steps or decided) and not await _append(world, [*steps, *decided]) and decided:
+        case = unrecorded(case)
     for event in _violation_events(workload, case, before, after):
         world.tell(event)
     _count(case, before, after)
-    return await _keep_record(world, hub, workload, case, about) if new else None
+    return Written(case, await _keep_record(world, hub, workload, case, about) if new else None)
 
 
 async def moved(world: World, workload: Workload, case: Case, source: Key) -> None:
@@ -123,17 +130,18 @@ async def state(world: World) -> None:
         await _append(world, [])
 
 
-async def _append(world: World, records: Sequence[Record]) -> None:
-    """Facts that no record has yet go first. That something could not be stored harms nothing that runs; where a tier
-    demands the log, nothing new is placed meanwhile."""
+async def _append(world: World, records: Sequence[Record]) -> bool:
+    """Facts that no record has yet go first. False where nothing could be stored, which harms nothing that runs."""
     if not records and not world.news:
-        return
+        return True
     news, world.news = world.news, {}
     try:
         await world.ledger.append([*(_facts(world, key, stated) for key, stated in news.items()), *records])
     except LogError as error:
         world.news = news | world.news
         log.error("not recorded: %s", error, extra={"records": [str(record.type) for record in records]})
+        return False
+    return True
 
 
 def _facts(world: World, key: WorkKey, stated: Stated | None) -> Record:

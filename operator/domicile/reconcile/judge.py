@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
 from domicile.model.framework import LogDemand, Tier
 from domicile.model.schema import read_period
@@ -48,6 +48,9 @@ class Matter:
     def standing(self, place: Key) -> Standing:
         """How a place stands by the verdicts of this moment."""
         return standing(self.accepted.request, verdicts=self.verdicts, place=place)
+
+
+TRY_AGAIN: Final = timedelta(seconds=10)  # until a log that did not take a decision is asked again
 
 
 class Made(NamedTuple):
@@ -96,6 +99,16 @@ def judge(world: World, workload: Workload, accepted: Accepted) -> Case:
     chosen = case.decision.chosen
     expected = list(dict.fromkeys([*([chosen] if chosen else []), *workload.placed]))
     return replace(case, strays=tuple(strays_of(world, workload, expected=expected)))
+
+
+def unrecorded(case: Case) -> Case:
+    """The same where its decision could not be written down: a tier that demands that places nothing new."""
+    matter, problem = case.matter, case.matter.world.ledger.available
+    if case.decision.chosen in (None, matter.previous) or matter.tier.decision_log is not LogDemand.REQUIRED:
+        return case
+    matter.world.promises.take_back(matter.workload.key)
+    matter.world.waiting.add(matter.workload.key)
+    return _withheld(case, problem or "the decision log did not take it")
 
 
 def still_legal(case: Case, place: Key) -> bool:
@@ -200,13 +213,16 @@ def _budget(case: Case) -> str:
 
 def _log_demanded(case: Case) -> Case:
     """Where the tier asks for it, nothing new is placed while decisions cannot be recorded."""
-    problem, tier = case.matter.world.ledger.available, case.matter.tier
+    problem, demand = case.matter.world.ledger.available, case.matter.tier.decision_log
     new = case.decision.chosen not in (None, case.matter.previous)
-    if not new or not problem or tier.decision_log is not LogDemand.REQUIRED:
-        return case
-    why = f"tier {tier.level} places nothing that cannot be recorded: {problem}"
-    outcome = Outcome.DECISION_LOG_UNAVAILABLE
-    return replace(case, decision=replace(case.decision, chosen=None, outcome=outcome, obstacle=why))
+    return _withheld(case, problem) if new and problem and demand is LogDemand.REQUIRED else case
+
+
+def _withheld(case: Case, problem: str) -> Case:
+    why = f"tier {case.matter.tier.level} places nothing that cannot be recorded: {problem}"
+    outcome, again = Outcome.DECISION_LOG_UNAVAILABLE, case.matter.at + TRY_AGAIN
+    decision = replace(case.decision, chosen=None, outcome=outcome, obstacle=why)
+    return replace(case, decision=decision, look_again=again)
 
 
 def _staying(case: Case, outcome: Outcome, why: str) -> Case:

@@ -92,10 +92,10 @@ def runs(world: World, workload: Workload, place: Key) -> bool:
 def strays_of(world: World, workload: Workload, *, expected: list[Key]) -> list[Stray]:
     """Pods of a workload outside the pools where copies of it are expected, on every member that can be asked."""
     found = []
-    for name, member in sorted(world.members.items()):
-        if member.reachable and member.bound(workload.key):
+    for name, member in world.members.items():
+        if member.bound(workload.key) and member.reachable:
             pools = [pool for cluster, pool in expected if cluster == name]
             unstated = [pool for pool in pools if pool not in member.pools]  # whose nodes cannot be told
             for pod, node in member.pods_outside(workload.key, [*pools, *(NO_POOL for _ in unstated)]).items():
                 found.append(Stray(name, pod, node, member.pool_of(node)))
-    return found
+    return sorted(found)

@@ -11,48 +11,42 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
-from domicile.delivery.apply import DeliveryError, deliver, evict, stop, withdraw
+from domicile.delivery.apply import DeliveryError, deliver, stop
 from domicile.kube.client import KubeClient
-from domicile.model.labels import DIGEST
-from domicile.model.objects import KINDS
 from domicile.model.workload import InferenceDeploymentSpec
 from domicile.placement.decide import Outcome
 from domicile.placement.react import Action
 from domicile.placement.request import Accepted, Refusal, RefusalReason
 from domicile.placement.verdicts import Key
 from domicile.reconcile import chronicle
+from domicile.reconcile.clearing import (
+    CONFIRM_SECONDS,
+    crowded,
+    evict_one,
+    put_back,
+    remains,
+    thin_out,
+    withdraw_orphans,
+)
 from domicile.reconcile.judge import Case, judge, still_legal
-from domicile.reconcile.objects import Workload
-from domicile.reconcile.observe import manifests_of, runs, seen_copy, wanted_copy
+from domicile.reconcile.observe import manifests_of, seen_copy, wanted_copy
 from domicile.reconcile.queue import After, Done, Retry
 from domicile.reconcile.queue import Outcome as Result
+from domicile.reconcile.scene import KIND, Scene, story_of, write
 from domicile.reconcile.world import World
 from domicile.render.admit import admit
 from domicile.render.workload import Manifest
 from domicile.report.metrics import EXPOSURE_SECONDS
 from domicile.report.violation import read_violation
-from domicile.report.workload import Copy, Story, workload_status
-from domicile.report.writer import hold, release, write_status
+from domicile.report.workload import Copy, Story
+from domicile.report.writer import hold, release
 
 log = logging.getLogger(__name__)
 
-KIND: Final = KINDS["InferenceDeployment"]
 PROGRESS_SECONDS: Final = 2.0  # progress of a rollout is written at most this often; its end and its failure at once
-CONFIRM_SECONDS: Final = 0.5  # how often a withdrawal is looked at again
-COPIES: Final = 2  # the current one and one on its way out
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What one reconcile works with."""
-
-    world: World
-    hub: KubeClient
-    workload: Workload
-    records: tuple[str, ...] | None = None  # names of its PlacementRecords where there is a new one
 
 
 async def reconcile(key: str, *, world: World, hub: KubeClient) -> Result:
@@ -66,8 +60,8 @@ async def reconcile(key: str, *, world: World, hub: KubeClient) -> Result:
     accepted = _accept(scene)
     if isinstance(accepted, Refusal):
         return await _refuse(scene, accepted)
-    case = judge(world, workload, accepted)
-    scene = replace(scene, records=await chronicle.judged(world, hub, workload, case))
+    case, records = await chronicle.judged(world, hub, workload, judge(world, workload, accepted))
+    scene = replace(scene, records=records)
     if case.reaction.action is Action.STOP:
         return await _stop(scene, case)
     if case.decision.chosen is None:
@@ -93,14 +87,14 @@ async def _place(scene: Scene, case: Case, chosen: Key) -> Result:
         scene = replace(scene, workload=world.remember(held))
         workload = scene.workload
     if chosen not in workload.placed or workload.moment("stopped"):
-        if crowded := _crowded(scene, chosen):
-            return await _thin_out(scene, case, crowded)
+        if places := crowded(scene, chosen):
+            return await thin_out(scene, case, places)
         first = not workload.placed
-        scene = replace(scene, workload=await _write(scene, _story(scene, case, _current(scene, case, chosen)[0])))
+        scene = replace(scene, workload=await write(scene, story_of(scene, case, _current(scene, case, chosen)[0])))
         if first:
             return After(0.0)  # whoever came meanwhile learns where he will run before this one is delivered
     current, manifests = _current(scene, case, chosen)
-    story = _story(scene, case, current)
+    story = story_of(scene, case, current)
     member = world.members.get(chosen[0])
     fresh = member is not None and current.delivered and not member.delivered.confirmed(workload.key)
     if member is not None and member.reachable and (fresh or not current.delivered):
@@ -109,7 +103,7 @@ async def _place(scene: Scene, case: Case, chosen: Key) -> Result:
                 return After(0.0)  # the facts changed in between: decide again
         except DeliveryError as error:
             failed = replace(current, problem=str(error))
-            await _write(scene, replace(story, copies=(failed, *story.copies[1:])))
+            await write(scene, replace(story, copies=(failed, *story.copies[1:])))
             return Retry(error)
         if not fresh:
             return After(PROGRESS_SECONDS)
@@ -139,26 +133,6 @@ async def _deliver(scene: Scene, case: Case, chosen: Key, manifests: list[Manife
     return still_legal(case, chosen)
 
 
-def _crowded(scene: Scene, chosen: Key) -> list[Key]:
-    """Places to leave before a third one is entered: those that were on their way in. What serves longest is kept, with
-    whatever else is on its cluster, since that is one Deployment."""
-    world, workload = scene.world, scene.workload
-    if len(workload.placed) < COPIES or chosen in workload.placed:
-        return []
-    keep = next((place for place in reversed(workload.placed) if runs(world, workload, place)), workload.placed[-1])
-    return [place for place in workload.placed if place[0] != keep[0]]
-
-
-async def _thin_out(scene: Scene, case: Case, crowded: list[Key]) -> Result:
-    """A third place was decided before the second was reached: never more copies than the move itself needs."""
-    world, workload = scene.world, scene.workload
-    left = [await _remains(scene, place, beside="") for place in crowded]
-    gone = {place for place, what in zip(crowded, left, strict=True) if what is None}
-    copies = tuple(seen_copy(world, workload, place) for place in workload.placed if place not in gone)
-    await _write(scene, replace(_story(scene, case, *copies), copies=copies))
-    return After(CONFIRM_SECONDS)
-
-
 def _vanished(scene: Scene) -> Result:
     """Deleted before our finalizer was on it, so nothing was delivered for it."""
     if scene.world.workloads.get(scene.workload.key) is scene.workload:
@@ -169,9 +143,9 @@ def _vanished(scene: Scene) -> Result:
 async def _finish(scene: Scene, case: Case, story: Story) -> Result:
     """Once the current copy is available, withdraw the others; then say how things stand."""
     current, others = story.copies[0], story.copies[1:]
-    await _withdraw_orphans(scene)
+    await withdraw_orphans(scene)
     if others and (current.available or case.evict_leaving):
-        left = [copy for copy in others if await _remains(scene, copy.key, beside=current.key[0]) is not None]
+        left = [copy for copy in others if await remains(scene, copy.key, beside=current.key[0]) is not None]
         story = replace(story, copies=(current, *left))
     pending = any(copy.verified for copy in story.copies[1:])
     if not pending or current.problem:
@@ -183,35 +157,10 @@ async def _finish(scene: Scene, case: Case, story: Story) -> Result:
             return After(PROGRESS_SECONDS - waited)
     if others and not story.copies[1:]:
         await chronicle.moved(scene.world, scene.workload, case, others[0].key)
-    await _write(scene, story)
-    if case.strays and await _evict_one(scene, case, current):
+    await write(scene, story)
+    if case.strays and await evict_one(scene, case, current):
         return After(PROGRESS_SECONDS)
     return After(CONFIRM_SECONDS) if pending and current.available else _then(case)
-
-
-async def _withdraw_orphans(scene: Scene) -> None:
-    """Withdraw what a member has of the workload although no placement names it: a copy that was forgotten."""
-    workload = scene.workload
-    known = {cluster for cluster, _ in scene.workload.placed}
-    for name, member in sorted(scene.world.members.items()):
-        if name not in known and member.reachable and workload.key in member.deployments:
-            await _remains(scene, (name, ""), beside="")
-
-
-async def _evict_one(scene: Scene, case: Case, current: Copy) -> bool:
-    """Evict one pod that runs where no decision put it, if its place can be taken where one did; one at a time, and
-    only what its own cluster replaces. Whether to look again soon."""
-    mine = [stray for stray in case.strays if stray.cluster == current.key[0]]
-    if not mine or case.violation is None or case.violation.action is Action.STAY:
-        return False
-    member = scene.world.members[current.key[0]]
-    if not member.room(current.key[1]).fits(case.matter.accepted.request.shape):
-        return False
-    try:
-        await evict(member, mine[0].pod)
-    except DeliveryError as error:
-        log.warning("stray not evicted: %s", error, extra={"key": scene.workload.key})
-    return True
 
 
 def _then(case: Case) -> Result:
@@ -219,22 +168,6 @@ def _then(case: Case) -> Result:
     if case.look_again is None:
         return Done()
     return After(max(0.0, (case.look_again - case.matter.at).total_seconds()) + CONFIRM_SECONDS)
-
-
-async def _remains(scene: Scene, place: Key, *, beside: str) -> str | None:
-    """Withdraw from a place. None once nothing of the workload is left there, else what hinders, empty where it is
-    under way. On the cluster that holds the current copy the same Deployment was moved: its pods only have to go."""
-    cluster, pool = place
-    member = scene.world.members.get(cluster)
-    if member is None or not member.reachable:
-        return f"{cluster} cannot be reached"
-    if cluster == beside:
-        return None if not member.pods_by_pool(scene.workload.key)[pool] else ""
-    try:
-        gone = await withdraw(member, namespace=scene.workload.namespace, name=scene.workload.name)
-    except DeliveryError as error:
-        return str(error) if member.reachable else f"{cluster} cannot be reached"
-    return None if gone else ""
 
 
 async def _stop(scene: Scene, case: Case) -> Result:
@@ -250,7 +183,7 @@ async def _stop(scene: Scene, case: Case) -> Result:
         return Retry(error)
     copies = [seen_copy(world, workload, key) for key in workload.placed]
     copies[0] = replace(copies[0], desired=0)
-    await _write(scene, replace(_story(scene, case, *copies), stopped=workload.moment("stopped") or case.matter.at))
+    await write(scene, replace(story_of(scene, case, *copies), stopped=workload.moment("stopped") or case.matter.at))
     return After(CONFIRM_SECONDS)
 
 
@@ -259,33 +192,15 @@ async def _report_only(scene: Scene, case: Case) -> Result:
     world, workload = scene.world, scene.workload
     if case.decision.outcome is not Outcome.MOVE_QUEUED:
         world.move_over(workload.key)
-    await _withdraw_orphans(scene)
+    await withdraw_orphans(scene)
     copies = [seen_copy(world, workload, key) for key in workload.placed]
     stopped = workload.moment("stopped")
     if copies and stopped is not None:
         return await _keep_stopped(scene, case, copies)
     if copies:
-        await _put_back(scene, case)
-    await _write(scene, _story(scene, case, *copies))
+        await put_back(scene, case)
+    await write(scene, story_of(scene, case, *copies))
     return _then(case)
-
-
-async def _put_back(scene: Scene, case: Case) -> None:
-    """What others changed of a copy that stays where it is, although nothing may be decided anew for it."""
-    world, workload, place = scene.world, scene.workload, scene.workload.placed[0]
-    member, spec = world.members.get(place[0]), workload.spec
-    drifted = member.delivered.drift(workload.key) if member is not None and member.reachable else []
-    if member is None or spec is None or not drifted or world.inventory.candidate(place) is None:
-        return
-    manifests = manifests_of(world, workload, case.matter.accepted, place, spec)
-    if manifests[0]["metadata"]["annotations"][DIGEST] != workload.status["placements"][0].get("digest"):
-        return  # its spec changed since: delivering that would be a decision
-    try:
-        await deliver(member, manifests)
-    except DeliveryError as error:
-        log.warning("drift not put back: %s", error, extra={"key": workload.key})
-        return
-    await chronicle.drifted(world, workload, place[0], drifted)
 
 
 async def _keep_stopped(scene: Scene, case: Case, copies: list[Copy]) -> Result:
@@ -296,7 +211,7 @@ async def _keep_stopped(scene: Scene, case: Case, copies: list[Copy]) -> Result:
             await stop(member, namespace=scene.workload.namespace, name=scene.workload.name)
         except DeliveryError as error:
             return Retry(error)
-    await _write(scene, replace(_story(scene, case, *copies), stopped=scene.workload.moment("stopped")))
+    await write(scene, replace(story_of(scene, case, *copies), stopped=scene.workload.moment("stopped")))
     return _then(case)
 
 
@@ -305,7 +220,7 @@ async def _refuse(scene: Scene, refusal: Refusal) -> Result:
     workload = scene.workload
     scene.world.waiting.discard(workload.key)
     await chronicle.refused(scene.world, workload, refusal)
-    await _write(scene, _refused(scene, refusal))
+    await write(scene, _refused(scene, refusal))
     return Done()
 
 
@@ -325,8 +240,8 @@ async def _let_go(scene: Scene) -> Result:
     promised = world.promises.place(workload.key)
     places = list(dict.fromkeys([*workload.placed, *([promised] if promised else [])]))
     clusters = {place[0]: place for place in places}
-    remains = await asyncio.gather(*(_remains(scene, place, beside="") for place in clusters.values()))
-    left = [what for what in remains if what is not None]
+    answers = await asyncio.gather(*(remains(scene, place, beside="") for place in clusters.values()))
+    left = [what for what in answers if what is not None]
     if not left:
         await chronicle.withdrawn(world, workload)
         await release(scene.hub, KIND, workload.key, uid=workload.uid)
@@ -336,42 +251,5 @@ async def _let_go(scene: Scene) -> Result:
     if not any(left):
         return After(CONFIRM_SECONDS)
     message = f"what runs there cannot be withdrawn, it is tried again: {'; '.join(filter(None, left))}"
-    await _write(scene, _refused(scene, Refusal(RefusalReason.WITHDRAWAL_BLOCKED, message)))
+    await write(scene, _refused(scene, Refusal(RefusalReason.WITHDRAWAL_BLOCKED, message)))
     return Retry(message)
-
-
-# -- what is so --------------------------------------------------------------------------------------------------
-
-
-def _story(scene: Scene, case: Case, *copies: Copy) -> Story:
-    workload, world = scene.workload, scene.world
-    shown = {copy.key for copy in copies}
-    others = [seen_copy(world, workload, key) for key in workload.placed if key not in shown]
-    everything = (*copies, *others)
-    return Story(
-        generation=workload.generation,
-        name=workload.name,
-        tier=case.matter.tier.level,
-        framework=case.matter.verdicts.framework,
-        inventory_digest=world.inventory.digest,
-        decision=case.decision,
-        copies=everything,
-        row=case.matter.verdicts.row(everything[0].key) if everything else None,
-        suspended=workload.spec is not None and workload.spec.suspend,
-        violation=case.violation,
-        moved=case.matter.at if case.acts else None,
-        strays=tuple(map(str, case.strays)),
-        look_again=case.look_again,
-        records=scene.records,
-    )
-
-
-async def _write(scene: Scene, story: Story) -> Workload:
-    """Write the status if it says anything new; gives the workload as it is then."""
-    world, before = scene.world, scene.workload
-    status = workload_status(story, before=before.status, at=world.now())
-    written = await write_status(scene.hub, KIND, before.key, status, before=before.status)
-    if written is None:
-        return before
-    world.written[before.key] = time.monotonic()
-    return world.remember(written)
