@@ -85,8 +85,8 @@ def test_kubectl_calls_it_by_its_plugin_name(
 
 
 def test_a_mistyped_command_is_corrected() -> None:
-    result = run("plna")
-    assert (result.exit_code, "Did you mean 'plan'?" in result.stderr) == (2, True)
+    result = run("explian")
+    assert (result.exit_code, "Did you mean 'explain'" in result.stderr) == (2, True)
 
 
 def test_a_defect_shows_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

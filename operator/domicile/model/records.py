@@ -11,7 +11,7 @@ from domicile.model.schema import Label, Level, Line, Model, ObjectName, Word
 from domicile.model.status import Conditions, Count, DigestText, FrameworkRef, Instant
 
 SLICE = 100  # candidates in one record
-MAX_RULES = 256
+MAX_RULES = 258  # all a framework can have, and the two wishes of a workload
 MAX_FINDINGS = 4
 
 
@@ -72,6 +72,15 @@ class SliceRef(Model):
     of: Annotated[int, Field(ge=1)] = Field(description="Number of parts")
 
 
+class LogRef(Model):
+    """The record of the decision log that says the same."""
+
+    seq: Count = Field(description="Its number")
+    hash: Annotated[str, StringConstraints(max_length=64, pattern=r"^[0-9a-f]{64}$")] = Field(
+        description="Its hash, RFC 6962"
+    )
+
+
 class PlacementRecordSpec(Model):
     """One decision, as it was made. Never changed; the decision log has the same and can be decided again."""
 
@@ -91,6 +100,7 @@ class PlacementRecordSpec(Model):
     previous: PlaceRef | None = Field(default=None, description="Where it was before")
     candidates: Count = Field(description="Pools looked at")
     eligible: Count = Field(description="Pools that satisfy every rule of the tier")
+    log: LogRef | None = Field(default=None, description="Where the decision log has it")
     slice: SliceRef
     entries: Annotated[list[CandidateEntry], Field(max_length=SLICE)] = Field(
         default_factory=list, description="The candidates: the chosen one and the nearest misses first, then by name"
