@@ -13,6 +13,7 @@ from domicile.model.status import Conditions, Count, DigestText, FrameworkRef, I
 SLICE = 100  # candidates in one record
 MAX_RULES = 258  # all a framework can have, and the two wishes of a workload
 MAX_FINDINGS = 4
+MAX_SINKS = 16
 
 
 class WorkloadRef(Model):
@@ -134,5 +135,7 @@ class DecisionLogStatus(Model):
     )
     verifier_key: Line = Field(default="", description="Public key it is signed with")
     published_at: Instant = Field(default="", description="When it was published")
-    sinks: Annotated[list[SinkStatus], Field(max_length=16)] = Field(default_factory=list, description="Other sinks")
+    sinks: Annotated[list[SinkStatus], Field(max_length=MAX_SINKS)] = Field(
+        default_factory=list, description="Other sinks"
+    )
     conditions: Conditions = Field(default_factory=list, description="What is the case")
