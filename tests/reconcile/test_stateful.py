@@ -57,7 +57,7 @@ class Memory:
             Entry.parse(r.line(len(self.entries) + n, time="2026-01-01T00:00:00.000000Z", prev="0" * 64))
             for n, r in enumerate(records)
         ]
-        return []
+        return [Position(e.seq, "0" * 64, e.time) for e in self.entries[-len(records) :]]
 
 
 class Fleet(RuleBasedStateMachine):

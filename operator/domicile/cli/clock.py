@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from domicile.cli.errors import BadInput
 
 
-def instant(text: str | None) -> datetime:
+def instant(text: str | None, *, option: str = "--at") -> datetime:
     """The instant asked for, or now, in whole seconds of UTC. Raises BadInput for what is no instant."""
     if text is None:
         return datetime.now(UTC).replace(microsecond=0)
@@ -19,7 +19,7 @@ def instant(text: str | None) -> datetime:
             raise ValueError
         return read_instant(text)
     except ValueError:
-        raise BadInput(f"--at: {text!r} is no instant; write 2026-11-01 or 2026-11-01T09:30:00Z") from None
+        raise BadInput(f"{option}: {text!r} is no instant; write 2026-11-01 or 2026-11-01T09:30:00Z") from None
 
 
 def written(at: datetime) -> str:

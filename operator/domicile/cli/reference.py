@@ -19,7 +19,16 @@ END = "<!-- end of the generated part -->"
 def reference(app: typer.Typer) -> str:
     """One chapter per command: what it does, arguments and options, examples."""
     group: Any = typer.main.get_command(app)
-    return "\n".join(line for name, command in group.commands.items() for line in _command(name, command))
+    return "\n".join(line for name, command in _commands(group) for line in _command(name, command))
+
+
+def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command by its full name; of a group those in it."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
 
 
 def _command(name: str, command: Any) -> Iterator[str]:

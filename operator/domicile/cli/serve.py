@@ -55,15 +55,18 @@ Level = Annotated[
 Workers = Annotated[int, typer.Option(envvar="DOMICILE_WORKERS", min=1, max=256, help="Objects reconciled at a time.")]
 
 LogDir = Annotated[
-    str | None, typer.Option(envvar="DOMICILE_LOG_DIR", metavar="DIR", help="Directory of the decision log.")
+    str | None,
+    typer.Option(envvar="DOMICILE_LOG_DIR", metavar="DIR", help="Directory of the decision log. Default: none."),
 ]
 LogKey = Annotated[
     str | None,
-    typer.Option(envvar="DOMICILE_LOG_KEY", metavar="FILE", help="Its signing key; default: DIR.key, made at first."),
+    typer.Option(envvar="DOMICILE_LOG_KEY", metavar="FILE", help="Its signing key; default: DIR.key. Made if missing."),
 ]
 LogSink = Annotated[
     list[str] | None,
-    typer.Option("--log-sink", envvar="DOMICILE_LOG_SINKS", metavar="DIR", help="Directory for its checkpoints too."),
+    typer.Option(
+        "--log-sink", envvar="DOMICILE_LOG_SINK", metavar="DIR", help="Its checkpoints go here too. May be repeated."
+    ),
 ]
 
 

@@ -80,8 +80,7 @@ class GroupCommit:
             await self._task
         with contextlib.suppress(LogError):
             self._publish(await self._in_thread(self._log.write_checkpoint))
-        for publisher in self._publishers:
-            await publisher.stop()
+        await asyncio.gather(*(publisher.stop() for publisher in self._publishers))
         self._thread.shutdown(wait=False)
 
     @property
@@ -222,8 +221,10 @@ class _Publisher:
         try:
             await self.sink.publish(text)
         except Exception as error:
-            self.state = SinkState(self.sink.name, self.state.published, f"{type(error).__name__}: {error}")
-            log.warning("checkpoint not published: %s", error, extra={"sink": self.sink.name})
+            known, told = self.state.error, f"{type(error).__name__}: {error}"
+            self.state = SinkState(self.sink.name, self.state.published, told)
+            level = logging.DEBUG if told == known else logging.WARNING  # it is tried again and again
+            log.log(level, "checkpoint not published: %s", error, extra={"sink": self.sink.name})
             return False
         self.state = SinkState(self.sink.name, text)
         return True

@@ -7,6 +7,7 @@ FINALIZER = "domicile.dev/placement"
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 WORKLOAD = "domicile.dev/infd"
+RECORD = "domicile.dev/record"
 TIER = "domicile.dev/tier"
 RECORD = "domicile.dev/record"
 DIGEST = "domicile.dev/rendered-digest"

@@ -11,8 +11,9 @@ from domicile.model.schema import Label, Level, Line, Model, ObjectName, Word
 from domicile.model.status import Conditions, Count, DigestText, FrameworkRef, Instant
 
 SLICE = 100  # candidates in one record
-MAX_RULES = 256
+MAX_RULES = 258  # all a framework can have, and the two wishes of a workload
 MAX_FINDINGS = 4
+MAX_SINKS = 16
 
 
 class WorkloadRef(Model):
@@ -72,6 +73,15 @@ class SliceRef(Model):
     of: Annotated[int, Field(ge=1)] = Field(description="Number of parts")
 
 
+class LogRef(Model):
+    """The record of the decision log that says the same."""
+
+    seq: Count = Field(description="Its number")
+    hash: Annotated[str, StringConstraints(max_length=64, pattern=r"^[0-9a-f]{64}$")] = Field(
+        description="Its hash, RFC 6962"
+    )
+
+
 class PlacementRecordSpec(Model):
     """One decision, as it was made. Never changed; the decision log has the same and can be decided again."""
 
@@ -91,6 +101,7 @@ class PlacementRecordSpec(Model):
     previous: PlaceRef | None = Field(default=None, description="Where it was before")
     candidates: Count = Field(description="Pools looked at")
     eligible: Count = Field(description="Pools that satisfy every rule of the tier")
+    log: LogRef | None = Field(default=None, description="Where the decision log has it")
     slice: SliceRef
     entries: Annotated[list[CandidateEntry], Field(max_length=SLICE)] = Field(
         default_factory=list, description="The candidates: the chosen one and the nearest misses first, then by name"
@@ -124,5 +135,7 @@ class DecisionLogStatus(Model):
     )
     verifier_key: Line = Field(default="", description="Public key it is signed with")
     published_at: Instant = Field(default="", description="When it was published")
-    sinks: Annotated[list[SinkStatus], Field(max_length=16)] = Field(default_factory=list, description="Other sinks")
+    sinks: Annotated[list[SinkStatus], Field(max_length=MAX_SINKS)] = Field(
+        default_factory=list, description="Other sinks"
+    )
     conditions: Conditions = Field(default_factory=list, description="What is the case")

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from domicile import __version__
 from domicile.evidence.errors import LogError
+from domicile.evidence.log import Position
 from domicile.evidence.record import Record, RecordType
 from domicile.inventory.delivered import Drift
 from domicile.kube.client import KubeClient
@@ -29,11 +30,10 @@ from domicile.reconcile.world import WORKLOAD, World
 from domicile.report import metrics
 from domicile.report.conditions import instant
 from domicile.report.events import Event
-from domicile.report.placement_record import About, placement_records, record_name
-from domicile.report.records import Decided, decision_payload, explanation_digest, facts_payload
+from domicile.report.placement_record import Told, placement_records, record_name
+from domicile.report.records import Decided, decision_payload, explanation_digest, facts_payload, workload_subject
 from domicile.report.violation import Violation, read_violation
 from domicile.report.writer import create_record, delete_records
-from domicile.tiers.framework import digest_of
 
 log = logging.getLogger(__name__)
 
@@ -52,15 +52,17 @@ async def judged(world: World, hub: KubeClient, workload: Workload, case: Case) 
     """The decision, if it is a new one, and every step in the life of a violation."""
     before, after = read_violation(workload.status), case.violation
     steps = _violation_steps(workload, case, before, after)
-    new = _is_new(workload, case)
-    about = _about(world, workload, case)
-    decided = [_decided(world, workload, case, about)] if new else []
-    if (steps or decided) and not await _append(world, [*steps, *decided]) and decided:
-        case = unrecorded(case)
+    told = _told(world, workload, case) if _is_new(workload, case) else None
+    place = None
+    if steps or told:
+        positions = await _append(world, [*steps, *([_decided(case, told)] if told else [])])
+        place = positions[-1] if told and positions else None
+        if told and positions is None and (withheld := unrecorded(case)) is not case:
+            case, told = withheld, _told(world, workload, withheld)
     for event in _violation_events(workload, case, before, after):
         world.tell(event)
     _count(case, before, after)
-    return Written(case, await _keep_record(world, hub, workload, case, about) if new else None)
+    return Written(case, await _keep_record(world, hub, workload, case, told, place) if told else None)
 
 
 async def moved(world: World, workload: Workload, case: Case, source: Key) -> None:
@@ -130,18 +132,17 @@ async def state(world: World) -> None:
         await _append(world, [])
 
 
-async def _append(world: World, records: Sequence[Record]) -> bool:
-    """Facts that no record has yet go first. False where nothing could be stored, which harms nothing that runs."""
+async def _append(world: World, records: Sequence[Record]) -> list[Position] | None:
+    """Facts that no record has yet go first. None where nothing could be stored, which harms nothing that runs."""
     if not records and not world.news:
-        return True
+        return []
     news, world.news = world.news, {}
     try:
-        await world.ledger.append([*(_facts(world, key, stated) for key, stated in news.items()), *records])
+        return await world.ledger.append([*(_facts(world, key, stated) for key, stated in news.items()), *records])
     except LogError as error:
         world.news = news | world.news
         log.error("not recorded: %s", error, extra={"records": [str(record.type) for record in records]})
-        return False
-    return True
+        return None
 
 
 def _facts(world: World, key: WorkKey, stated: Stated | None) -> Record:
@@ -159,50 +160,45 @@ def _is_new(workload: Workload, case: Case) -> bool:
     return workload.condition("Placed")[1] != str(decision.outcome)
 
 
-def _about(world: World, workload: Workload, case: Case) -> About:
+def _told(world: World, workload: Workload, case: Case) -> Told:
+    """A new decision with everything it was made from; what was done may differ from what was decided."""
     matter = case.matter
     assert workload.spec is not None
-    return About(
-        namespace=workload.namespace,
-        name=workload.name,
-        uid=workload.uid,
-        generation=workload.generation,
-        spec_digest=digest_of(workload.spec.plain()),
-        level=matter.tier.level,
-        framework=matter.verdicts.framework,
-        inventory=world.inventory.digest,
-        at=matter.at,
-        previous=matter.previous,
-        operator_version=__version__,
-    )
-
-
-def _decided(world: World, workload: Workload, case: Case, about: About) -> Record:
-    """The record of a new decision, with everything it was made from."""
-    matter, done = case.matter, case.decision
-    outcome = str(done.outcome)
     decided = Decided(
         request=matter.accepted.request,
         framework=matter.verdicts.framework,
         options=matter.accepted.options,
-        facts=about.inventory,
+        facts=world.inventory.digest,
         at=matter.at,
         previous=matter.previous,
         stay=case.made.stay,
         field=case.made.field.document(),
         decision=case.made.decision,
     )
-    payload = decision_payload(
-        subject(workload)["subject"] | {"specDigest": about.spec_digest},
-        decided=decided,
-        operator_version=__version__,
-        outcome=outcome,
-        reason=done.obstacle,
-        explanation_digest=_explanation_digest(case),
-        record=record_name(about, done),
+    about = workload_subject(
+        workload.namespace,
+        name=workload.name,
+        uid=workload.uid,
+        generation=workload.generation,
+        spec=workload.spec.plain(),
     )
-    chosen = "/".join(done.chosen or ())
-    log.info("decided", extra={"key": workload.key, "outcome": outcome, "chosen": chosen, "eligible": done.eligible})
+    return Told(about, decided, __version__, outcome=str(case.decision.outcome), reason=case.decision.obstacle)
+
+
+def _decided(case: Case, told: Told) -> Record:
+    """The record of a new decision."""
+    done = case.decision
+    payload = decision_payload(
+        told.subject,
+        decided=told.decided,
+        operator_version=told.operator_version,
+        outcome=told.outcome,
+        reason=told.reason,
+        explanation_digest=_explanation_digest(case),
+        record=record_name(told),
+    )
+    details = {"key": f"{told.subject['namespace']}/{told.subject['name']}", "outcome": told.outcome}
+    log.info("decided", extra=details | {"chosen": "/".join(done.chosen or ()), "eligible": done.eligible})
     return Record.of(RecordType.PLACED if done.chosen else RecordType.REFUSED, payload)
 
 
@@ -218,15 +214,15 @@ def _explanation_digest(case: Case) -> str:
 
 
 async def _keep_record(
-    world: World, hub: KubeClient, workload: Workload, case: Case, about: About
+    world: World, hub: KubeClient, workload: Workload, case: Case, told: Told, place: Position | None
 ) -> tuple[str, ...] | None:
     """Create the PlacementRecord of a new decision and let go of the oldest."""
     explained = explain(case.matter.accepted.request, verdicts=case.matter.verdicts, field=world)
-    documents = placement_records(about, case.decision, explained)
+    where = (place.seq, place.hash) if place else None
     try:
-        for document in documents:
+        for document in placement_records(told, explained=explained, log=where):
             await create_record(hub, document)
-        kept = (record_name(about, case.decision), *workload.status.get("records", ()))
+        kept = (record_name(told), *workload.status.get("records", ()))
         for name in kept[RECORDS:]:
             await delete_records(hub, workload.namespace, name)
     except ApiError as error:

@@ -70,7 +70,7 @@ LOG_SIZE = Gauge("domicile_log_size", "Records in the decision log", registry=RE
 LOG_CHECKPOINT = Gauge(
     "domicile_log_last_checkpoint_timestamp_seconds", "When a checkpoint was last published", registry=REGISTRY
 )
-LOG_FAILURES = Counter("domicile_log_append_failures", "Records that could not be stored", registry=REGISTRY)
+LOG_FAILURES = Counter("domicile_log_append_failures", "Records that were not stored", registry=REGISTRY)
 LOG_SECONDS = Histogram(
     "domicile_log_append_seconds",
     "Until records are durable",

@@ -1,159 +1,188 @@
-"""The decision log of the running operator: its key, its writer, and where its checkpoints go."""
+"""The decision log of the running operator: opened when it begins to lead, closed when it stops.
+
+What somebody has to put right (damage, a second writer, no right to write) ends the start. What storage may get over (a
+full disk, an I/O error) does not: the ledger says why it is not available, and the log is opened once that is over.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from domicile.evidence import checkpoint as notes
-from domicile.evidence.checkpoint import SignerKey, generate_key
-from domicile.evidence.commit import GroupCommit, SinkState
-from domicile.evidence.durable import replace_file
-from domicile.evidence.errors import LogError
-from domicile.evidence.log import DecisionLog, Limits, Position
+from domicile.evidence import layout
+from domicile.evidence.checkpoint import SignerKey
+from domicile.evidence.commit import GroupCommit
+from domicile.evidence.errors import LogDamaged, LogError, LogLocked, LogUnavailable
+from domicile.evidence.log import DecisionLog, Position
 from domicile.evidence.record import Record
 from domicile.evidence.sinks import DirectorySink, Sink
-from domicile.kube.client import KubeClient, resource_path
-from domicile.kube.errors import NotFound
-from domicile.model.labels import FIELD_MANAGER
-from domicile.model.objects import KINDS
-from domicile.model.schema import API_VERSION
+from domicile.kube.client import KubeClient
 from domicile.reconcile.ledger import Ledger, NoLedger
 from domicile.report import metrics
-from domicile.report.conditions import Said, conditions, instant
+from domicile.runtime.log_key import KeyUnusable, public_path, signing_key
+from domicile.runtime.log_status import StatusSink
 from domicile.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
-ORIGIN: Final = "domicile.dev/decisions"
-SINGLETON: Final = "domicile"
 TRY_AGAIN_SECONDS: Final = 5.0  # how long a failed append keeps the log from being called available
+OPEN_SECONDS: Final = 10.0  # between attempts to open a log that storage refused
+NEVER_BY_ITSELF: Final = (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
 
 
 class LogNotOpened(Exception):
     """The decision log cannot be used as it is; the message says what to do."""
 
 
-@dataclass(slots=True)
 class OpenLedger:
-    """The ledger of an open log."""
+    """The ledger of a log that is open, or will be once storage lets it."""
 
-    commit: GroupCommit
-    _failed: str = ""
-    _failed_at: float = 0.0
+    def __init__(self, commit: GroupCommit | None = None, *, problem: str = "") -> None:
+        self._commit, self._problem = commit, problem
+        self._failed_at = float("-inf")
 
     @property
     def available(self) -> str:
         """Empty, or the last failure while it is fresh: then it is worth another try."""
-        return self._failed if time.monotonic() - self._failed_at < TRY_AGAIN_SECONDS else ""
+        if self._commit is None:
+            return self._problem
+        return self._problem if time.monotonic() - self._failed_at < TRY_AGAIN_SECONDS else ""
 
     async def append(self, records: Sequence[Record]) -> list[Position]:
-        """Make records durable. Raises `LogUnavailable`."""
+        """Make records durable. Raises `LogUnavailable`, or `LogDamaged` where others changed what was stored."""
         began = time.perf_counter()
         try:
-            positions = await self.commit.append(records)
+            if self._commit is None:
+                raise LogUnavailable(self._problem)
+            positions = await self._commit.append(records)
         except LogError as error:
-            self._failed, self._failed_at = str(error), time.monotonic()
-            metrics.LOG_FAILURES.inc()
+            self._problem, self._failed_at = str(error), time.monotonic()
+            metrics.LOG_FAILURES.inc(len(records))
             raise
-        self._failed_at = 0.0
+        self._failed_at = float("-inf")
         metrics.LOG_SECONDS.observe(time.perf_counter() - began)
-        metrics.LOG_SIZE.set(positions[-1].seq + 1 if positions else 0)
+        if positions:
+            metrics.LOG_SIZE.set(positions[-1].seq + 1)
         return positions
+
+    def opened(self, commit: GroupCommit) -> None:
+        """From now on records are kept."""
+        self._commit, self._problem = commit, ""
+
+    def still_closed(self, problem: str) -> None:
+        """Why the log could not be opened yet."""
+        self._problem = problem
 
 
 @asynccontextmanager
-async def open_ledger(settings: Settings, hub: KubeClient) -> AsyncIterator[Ledger]:
-    """The ledger for as long as the process leads. Raises LogNotOpened. Without a directory nothing is kept."""
+async def open_ledger(
+    settings: Settings, hub: KubeClient, *, retry_seconds: float = OPEN_SECONDS
+) -> AsyncIterator[Ledger]:
+    """The ledger for as long as the process leads; without ``--log-dir`` one that keeps nothing and says so once.
+
+    Raises `LogNotOpened` for what does not pass by itself. ``retry_seconds`` between attempts to open a log, or to
+    publish a checkpoint, that storage or the hub refused.
+    """
     if settings.log_dir is None:
         log.warning(NoLedger.available)
         yield NoLedger()
         return
-    directory = Path(settings.log_dir)
-    signer = signing_key(Path(settings.log_key) if settings.log_key else directory.with_name(directory.name + ".key"))
-    limits = Limits()
-    try:
-        decisions = DecisionLog(directory, signer=signer, clock=lambda: datetime.now(UTC), limits=limits)
-    except LogError as error:
-        remedy = "see domicile log verify, then move the directory away or restore it"
-        raise LogNotOpened(f"decision log {directory}: {error}; {remedy}") from error
-    sinks: list[Sink] = [DirectorySink(Path(sink)) for sink in settings.log_sinks]
-    status = StatusSink(hub, key=signer.verifier.vkey)
-    commit = GroupCommit(decisions, sinks=[*sinks, status])
-    status.others = lambda: commit.sinks
-    try:
-        async with commit:
-            yield OpenLedger(commit)
-    finally:
-        decisions.close()
-
-
-def signing_key(path: Path) -> SignerKey:
-    """The key in a file, made at the first start; the public part is put beside it. Raises LogNotOpened."""
-    try:
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            key = generate_key(ORIGIN)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(key.skey + "\n")
-            replace_file(path.with_name(path.name + ".pub"), data=(key.verifier.vkey + "\n").encode())
-            log.warning("made a signing key; keep %s.pub where the operator cannot write", path)
-        return SignerKey.parse(path.read_text(encoding="utf-8").strip())
-    except (OSError, ValueError) as error:
-        raise LogNotOpened(
-            f"--log-key {path}: {error}; name a file that holds a key, or none to have it made"
-        ) from error
-
-
-class StatusSink:
-    """Publishes checkpoints as the status of DecisionLog/domicile, which it makes where it is missing."""
-
-    def __init__(self, hub: KubeClient, *, key: str) -> None:
-        self._hub, self._key = hub, key
-        self.others: Callable[[], list[SinkState]] = list  # what the log's sinks have
-        self.name = f"DecisionLog/{SINGLETON}"
-
-    async def publish(self, text: str) -> None:
-        """Raises the `ApiError` family."""
-        path = resource_path(API_VERSION, KINDS["DecisionLog"].plural, name=SINGLETON)
-        about = {"apiVersion": API_VERSION, "kind": "DecisionLog", "metadata": {"name": SINGLETON}}
+    async with contextlib.AsyncExitStack() as stack:
+        ledger = OpenLedger()
         try:
-            known = await self._hub.get(path)
-        except NotFound:
-            known = await self._hub.apply(path, about | {"spec": {}}, field_manager=FIELD_MANAGER, force=True)
-        document = about | {"status": self._status(text, known.get("status") or {})}
-        await self._hub.apply(path, document, field_manager=FIELD_MANAGER, force=True, subresource="status")
-        metrics.LOG_CHECKPOINT.set(time.time())
-
-    def _status(self, text: str, before: Mapping[str, Any]) -> dict[str, Any]:
-        now = datetime.now(UTC)
-        checkpoint = notes.parse(text).checkpoint
-        others = [state for state in self.others() if state.name != self.name]
-        failing = [f"{state.name}: {state.error}" for state in others if state.error]
-        said = Said("Ready", "True", "Published", "all sinks have the newest checkpoint they were offered")
-        if failing:
-            said = Said("Ready", "False", "SinkFailing", "; ".join(failing))
-        return {
-            "origin": checkpoint.origin,
-            "size": checkpoint.size,
-            "root": checkpoint.root.hex(),
-            "checkpoint": text,
-            "verifierKey": self._key,
-            "publishedAt": instant(now),
-            "sinks": [
-                {"name": s.name[:500], "size": _size(s.published), "error": (s.error or "")[:500]} for s in others
-            ],
-            "conditions": conditions([said], before=before.get("conditions") or (), generation=1, at=now),
-        }
+            ledger.opened(await _enter(stack, settings, hub, retry_seconds))
+        except LogUnavailable as error:
+            log.error("no decision log yet: %s", error)
+            ledger.still_closed(str(error))
+            task = asyncio.create_task(_open_later(ledger, stack, settings, hub, retry_seconds), name="open-log")
+            stack.push_async_callback(_ended, task)
+        yield ledger
 
 
-def _size(text: str | None) -> int:
-    return notes.parse(text).checkpoint.size if text else 0
+async def _open_later(
+    ledger: OpenLedger, stack: contextlib.AsyncExitStack, settings: Settings, hub: KubeClient, retry_seconds: float
+) -> None:
+    """Try until it opens. What is found by then to be damaged stays closed, and the ledger says so."""
+    while True:
+        await asyncio.sleep(retry_seconds)
+        try:
+            ledger.opened(await _enter(stack, settings, hub, retry_seconds))
+            return
+        except (LogUnavailable, LogNotOpened) as error:
+            ledger.still_closed(str(error))
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def _enter(
+    stack: contextlib.AsyncExitStack, settings: Settings, hub: KubeClient, retry_seconds: float
+) -> GroupCommit:
+    """Open the log and what publishes its checkpoints, for ``stack`` to close. Raises LogUnavailable, LogNotOpened."""
+    async with contextlib.AsyncExitStack() as attempt:  # one that fails half-way must not keep the lock
+        decisions, signer = await _in_thread(settings)
+        attempt.push_async_callback(asyncio.to_thread, decisions.close)
+        status = StatusSink(hub, key=signer.verifier.vkey)
+        attempt.push_async_callback(status.refresh)
+        sinks: list[Sink] = [*(DirectorySink(Path(sink)) for sink in settings.log_sinks), status]
+        commit = GroupCommit(decisions, sinks=sinks, retry_seconds=retry_seconds)
+        status.others = lambda: commit.sinks
+        await attempt.enter_async_context(commit)
+        following = asyncio.create_task(status.follow(every=retry_seconds), name="log-status")
+        attempt.push_async_callback(_ended, following)
+        stack.push_async_exit(attempt.pop_all())
+    metrics.LOG_SIZE.set(decisions.size)
+    about = {"directory": str(decisions.directory), "size": decisions.size, "key": signer.verifier.vkey}
+    log.info("decision log opened", extra=about | {"torn": decisions.recovery.torn_bytes})
+    return commit
+
+
+async def _in_thread(settings: Settings) -> tuple[DecisionLog, SignerKey]:
+    """Open away from the event loop, which renews the Lease: a log without its cache is read as a whole. A log that is
+    opened after its opener was cancelled is closed again."""
+    opening = asyncio.ensure_future(asyncio.to_thread(_open, settings))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_again)
+        raise
+
+
+def _close_again(opening: asyncio.Future[tuple[DecisionLog, SignerKey]]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[0].close()
+
+
+def _open(settings: Settings) -> tuple[DecisionLog, SignerKey]:
+    """Raises LogUnavailable for what may pass by itself, LogNotOpened for everything else."""
+    assert settings.log_dir is not None
+    directory = Path(settings.log_dir)
+    path = Path(settings.log_key) if settings.log_key else directory.with_name(directory.name + ".key")
+    where = f"decision log {directory}"
+    try:
+        signer = signing_key(path, make=not layout.checkpoints(directory / layout.CHECKPOINTS))
+        return DecisionLog(directory, signer=signer, clock=lambda: datetime.now(UTC)), signer
+    except KeyUnusable as error:
+        raise LogNotOpened(f"--log-key: {error}") from error
+    except LogLocked as error:
+        raise LogNotOpened(f"{where}: another process writes to it; end that one, or name another --log-dir") from error
+    except LogDamaged as error:
+        check = f"domicile log verify {directory} --key {public_path(path)}"
+        remedy = f"look at it with `{check}`, then restore it, or keep it elsewhere and begin anew"
+        raise LogNotOpened(f"{where} is damaged: {error}; {remedy}") from error
+    except (LogUnavailable, OSError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if isinstance(cause, NEVER_BY_ITSELF):
+            raise LogNotOpened(
+                f"{where}: {cause}; --log-dir and --log-key must be where the operator may write"
+            ) from error
+        raise LogUnavailable(f"{where}: {error}") from error
