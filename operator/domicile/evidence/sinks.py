@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Protocol
 
@@ -35,6 +36,7 @@ class DirectorySink:
         """`directory` is for one log alone; it is created when the first checkpoint comes."""
         self.directory = directory
         self._name = name or str(directory)
+        self._mutex = threading.Lock()  # a publication that was cancelled still ends in its thread
 
     @property
     def name(self) -> str:
@@ -43,7 +45,11 @@ class DirectorySink:
 
     async def publish(self, text: str) -> None:
         """Raises `OSError`, and `SplitView` if the directory holds another checkpoint of that size or another log's."""
-        await asyncio.to_thread(store, self.directory, text=text)
+        await asyncio.to_thread(self._store, text)
+
+    def _store(self, text: str) -> None:
+        with self._mutex:
+            store(self.directory, text=text)
 
 
 def store(directory: Path, *, text: str) -> Path:

@@ -53,6 +53,7 @@ class Mark(NamedTuple):
     version: int
     fingerprint: str
     generation: int
+    after: int = 0  # version or generation of the apply before this one
 
 
 class Drift(NamedTuple):
@@ -121,6 +122,7 @@ class Delivered:
         self.guards = {kind: self._guard_reflector(client, kind, path) for kind, path in GUARDS.items()}
         self._marks: dict[str, dict[str, Mark]] = {}  # workload -> kind -> as applied
         self._seen: set[tuple[str, str]] = set()  # applied and shown by the member since
+        self._overwritten: dict[tuple[str, str], Drift] = {}  # edits that our apply undid before they were shown
 
     def reflectors(self) -> Iterator[tuple[str, Reflector[Any]]]:
         """All of them, with what they read."""
@@ -132,8 +134,11 @@ class Delivered:
         """Remember an object as the member answered our apply with it."""
         metadata = answer["metadata"]
         version = int(metadata.get("resourceVersion", "0"))
-        mark = Mark(version, fingerprint(answer), metadata.get("generation", 0))
-        self._marks.setdefault(workload, {})[kind] = mark
+        before = self._marks.setdefault(workload, {}).get(kind)
+        after = (before.generation if kind == "Deployment" else before.version) if before else version
+        mark = Mark(version, fingerprint(answer), metadata.get("generation", 0), after)
+        self._marks[workload][kind] = mark
+        self._overwritten.pop((workload, kind), None)
         known = self.guards[kind].store.get(workload) if kind in self.guards else None
         seen = known is not None and known.version >= version
         if kind == "Deployment":
@@ -145,6 +150,7 @@ class Delivered:
         """What becomes of the workload's objects from now on is no drift: they are being withdrawn."""
         for kind in self._marks.pop(workload, {}):
             self._seen.discard((workload, kind))
+            self._overwritten.pop((workload, kind), None)
 
     def confirmed(self, workload: str) -> bool:
         """Whether this process applied the workload here, so that changes can be told."""
@@ -166,6 +172,8 @@ class Delivered:
                 found.append(Drift(kind, "changed", shown.editor))
             elif shown is None and (workload, kind) in self._seen:
                 found.append(Drift(kind, "deleted", ""))
+            elif (workload, kind) in self._overwritten:
+                found.append(self._overwritten[workload, kind])
         return found
 
     def _guard_reflector(self, client: KubeClient, kind: str, path: str) -> Reflector[Guard]:
@@ -175,6 +183,9 @@ class Delivered:
                 return
             if new is not None and new.version >= mark.version:
                 self._seen.add((workload, kind))
+            if new is not None and mark.after < new.version < mark.version and new.fingerprint != mark.fingerprint:
+                self._overwritten[workload, kind] = Drift(kind, "changed", new.editor)
+                self._on_change(workload)
             if new is None or (new.version > mark.version and new.fingerprint != mark.fingerprint):
                 self._on_change(workload)
 
@@ -184,4 +195,6 @@ class Delivered:
         mark = self._marks.get(workload, {}).get("Deployment")
         if mark is not None and new is not None and new.generation >= mark.generation:
             self._seen.add((workload, "Deployment"))
+        if mark is not None and new is not None and mark.after < new.generation < mark.generation:
+            self._overwritten[workload, "Deployment"] = Drift("Deployment", "changed", new.editor)
         self._on_change(workload)
