@@ -64,6 +64,21 @@ def test_older_news_changes_nothing() -> None:
     assert told.names() == {"InferenceDeployment/ns/w"}
 
 
+def test_news_that_the_answer_to_a_write_tells_first() -> None:
+    """Deleted, or changed, while the status was written: the event comes later and is older than the answer."""
+    for news in ({"deletionTimestamp": "2026-11-01T00:00:00Z"}, {"generation": 2}, {"annotations": {"x": "y"}}):
+        known, told = world()
+        known.put_workload(raw(version=5))
+        told.clear()
+        changed = raw(version=7)
+        changed["metadata"] |= news
+        known.remember(changed)
+        assert told.names() == {"InferenceDeployment/ns/w"}, news
+        told.clear()
+        known.remember(changed | {"metadata": changed["metadata"] | {"resourceVersion": "8"}})
+        assert not told, "an answer with nothing new but the status wakes nobody"
+
+
 def test_a_successor_of_the_name() -> None:
     """Its creation and the deletion of the one before come over different ways, in any order."""
     known, _ = world()

@@ -53,6 +53,11 @@ class Workload:
         return self.key.partition("/")[2]
 
     @property
+    def asks(self) -> tuple[object, ...]:
+        """All that its user can change."""
+        return self.uid, self.generation, self.deleting, self.annotations
+
+    @property
     def placed(self) -> list[Key]:
         """Where its status says copies are, the current one first."""
         return [(p["cluster"], p["nodePool"]) for p in self.status.get("placements") or ()]

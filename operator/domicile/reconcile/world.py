@@ -86,6 +86,8 @@ class World:
             self._adopt(workload)
         self._index(known, workload)
         self.workloads[key] = workload
+        if known is not None and workload.asks != known.asks:
+            self._enqueue(WorkKey(WORKLOAD, key), False)  # the answer to a write may tell it first, and is no event
         return workload
 
     def remove_workload(self, raw: Mapping[str, Any]) -> None:
