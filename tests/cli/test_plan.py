@@ -11,6 +11,7 @@ import pytest
 
 from domicile.tiers.packs import pack_text
 from tests.cli.running import AT, FIXTURES, FLEET, answer, fleet, run
+from tests.crds.cases import manifest, spec_of
 
 CADA = pack_text("cada")
 NORDLYS_OWNER = "{name: Nordlys Fonden, kind: foundation, country: DK, capitalPercent: 85"
@@ -218,3 +219,16 @@ def test_junit_has_one_case_per_workload_and_the_explanation_as_failure(tmp_path
 def test_same_input_gives_the_same_bytes() -> None:
     first, second = (run("plan", "-f", FLEET, "--at", AT, "-o", "json").stdout for _ in range(2))
     assert first == second
+
+
+def test_what_the_operator_wrote_states_nothing(tmp_path: Path) -> None:
+    """An export of a whole namespace is input as good as any: records and the log's head are passed over."""
+    written = {
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [manifest(kind, spec_of(kind, {})) for kind in ("PlacementRecord", "DecisionLog")],
+    }
+    without = run("plan", "-f", fleet(tmp_path), "--at", AT)
+    (tmp_path / "export.json").write_text(json.dumps(written))
+    result = run("plan", "-f", tmp_path, "--at", AT)
+    assert (result.exit_code, result.stdout, result.stderr) == (without.exit_code, without.stdout, without.stderr)

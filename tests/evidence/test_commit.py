@@ -239,6 +239,21 @@ async def test_what_waits_at_the_end_is_still_written_and_then_nothing(tmp_path:
             await commit.append([record(3)])
 
 
+async def test_whoever_cancels_all_newer_tasks_does_not_end_it(tmp_path: Path) -> None:
+    """As kopf does with every task made since it started, when it stops: the log ends after it."""
+    sink = DirectorySink(tmp_path / "sink")
+    with opened(tmp_path / "log") as log:
+        async with GroupCommit(log, sinks=[sink]) as commit:
+            older = asyncio.all_tasks()
+            await commit.append([record(0)])
+            await asyncio.sleep(0.05)  # both wait for something to do again
+            for task in asyncio.all_tasks() - older:
+                task.cancel()
+            await asyncio.sleep(0.05)
+            await commit.append([record(1)])
+    assert f"{2:020}.txt" in {path.name for path in sink.directory.iterdir()}
+
+
 def test_a_directory_keeps_what_it_has(tmp_path: Path) -> None:
     text = notes.sign(notes.Checkpoint(ORIGIN, 1, b"a" * 32), keys=[KEY])
     path = store(tmp_path, text=text)

@@ -119,9 +119,7 @@ class GroupCommit:
         seconds = self._log.seconds_to_checkpoint()
         if seconds is not None:
             seconds = max(seconds, self._not_before - asyncio.get_running_loop().time())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):  # not wait_for: its extra task is taken for a stray one at the end
-                await self._wake.wait()
+        await _set_or_timeout(self._wake, seconds)
 
     def _next_batch(self) -> list[_Request]:
         """The requests that waited longest, whole; a request above the bounds goes alone."""
@@ -209,9 +207,7 @@ class _Publisher:
     async def _run(self) -> None:
         while True:
             seconds = None if await self._try() else self.retry_seconds
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self.changed.wait()
+            await _set_or_timeout(self.changed, seconds)
             self.changed.clear()
 
     async def _try(self) -> bool:
@@ -228,6 +224,14 @@ class _Publisher:
             return False
         self.state = SinkState(self.sink.name, text)
         return True
+
+
+async def _set_or_timeout(event: asyncio.Event, seconds: float | None) -> None:
+    """Not `asyncio.wait_for`: before Python 3.12 it makes a task, and kopf, when it stops, cancels all tasks that were
+    made since it started. That would end ours from within."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 def _fail(request: _Request, *, error: BaseException) -> None:

@@ -15,7 +15,7 @@ from domicile.model.cluster import SovereignClusterSpec
 from domicile.model.entity import LegalEntitySpec
 from domicile.model.facts import Candidate, Entities, candidates_of, entity_subject
 from domicile.model.framework import SovereigntyFrameworkSpec
-from domicile.model.objects import KINDS, ObjectError, read_spec
+from domicile.model.objects import STATED, ObjectError, read_spec
 from domicile.model.schema import API_VERSION, Model, read_instant
 from domicile.model.verdicts import RuleVerdict, Verdict
 from domicile.scenarios.format import CandidateRef, Case, ScenarioFile, merge_patch
@@ -130,8 +130,8 @@ def _patched(case: Case, baseline: Objects) -> Objects:
     objects = dict(baseline)
     for key, patch in case.patch.items():
         kind, _, name = key.partition("/")
-        if kind not in KINDS:
-            raise LookupError(f"patch {key}: {kind!r} is none of {', '.join(KINDS)}")
+        if kind not in STATED:
+            raise LookupError(f"patch {key}: {kind!r} is none of {', '.join(STATED)}")
         if patch is None:
             objects.pop(key, None)
             continue
