@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from devcluster import Plane
+from tests.reconcile.relay import Relay
 from tests.reconcile.stage import Operator, Space, Stage
 
 
@@ -16,16 +17,33 @@ def stage(
     crds_installed: Plane, member_1: Plane, member_2: Plane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
     """Facts about both members, and the operator running."""
-    operator = Operator(crds_installed, tmp_path_factory.mktemp("operator") / "operator.log")
+    operator = Operator(crds_installed.kubeconfig, tmp_path_factory.mktemp("operator") / "operator.log")
     stage = Stage(crds_installed, (member_1, member_2), operator)
-    stage.set_up()
-    operator.start()
-    try:
-        stage.reached()
+    with stage.open():
         yield stage
-    finally:
-        operator.end()
-        stage.tear_down()
+
+
+@pytest.fixture(scope="module")
+def relay(crds_installed: Plane, member_1: Plane, member_2: Plane) -> Iterator[Relay]:
+    """What stands between the operator and all planes, for a module that uses ``relayed``."""
+    relay = Relay((crds_installed, member_1, member_2))
+    yield relay
+    relay.close()
+
+
+@pytest.fixture(scope="module")
+def relayed(
+    relay: Relay, crds_installed: Plane, member_1: Plane, member_2: Plane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """A stage whose operator reaches all planes through the relay."""
+    folder = tmp_path_factory.mktemp("operator")
+    kubeconfig = folder / "hub.kubeconfig"
+    kubeconfig.write_text(relay.kubeconfig(crds_installed))
+    members = (member_1, member_2)
+    operator = Operator(kubeconfig, folder / "operator.log")
+    stage = Stage(crds_installed, members, operator, kubeconfigs=[relay.kubeconfig(member) for member in members])
+    with stage.open():
+        yield stage
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -176,12 +176,13 @@ class Cluster:
 
     def __init__(self, name: str, *, hub: Api, member: Api, provider: str) -> None:
         self.name, self.hub, self.member, self.provider = name, hub, member, provider
+        self.secret = name  # of its kubeconfig
         self.pools: list[Json] = []
         self.patch: Json = {}
 
     def state(self) -> None:
         spec = cluster_spec(self.provider, self.pools, **self.patch)
-        spec["connection"] = {"kubeconfigSecret": {"namespace": SYSTEM, "name": self.name}}
+        spec["connection"] = {"kubeconfigSecret": {"namespace": SYSTEM, "name": self.secret}}
         document = {"apiVersion": API_VERSION, "kind": "SovereignCluster", "metadata": {"name": self.name}}
         self.hub.apply(kind_path("SovereignCluster", self.name), document | {"spec": spec})
 
@@ -235,14 +236,14 @@ class Cluster:
 class Operator:
     """The operator as a process, started as users start it."""
 
-    def __init__(self, plane: Plane, log: Path) -> None:
-        self._plane, self._log = plane, log
+    def __init__(self, kubeconfig: Path, log: Path) -> None:
+        self._kubeconfig, self._log = kubeconfig, log
         self.decisions = log.with_name("decisions")  # directory of its decision log
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         port = free_port()
-        options = ["--kubeconfig", str(self._plane.kubeconfig), "--no-leader-elect", "--http-port", str(port)]
+        options = ["--kubeconfig", str(self._kubeconfig), "--no-leader-elect", "--http-port", str(port)]
         options += ["--log-dir", str(self.decisions)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator")}
         with self._log.open("ab") as log:
@@ -285,12 +286,28 @@ def free_port() -> int:
 class Stage:
     """The planes with facts about them. ``one`` and ``two`` are the clusters of the two members."""
 
-    def __init__(self, hub: Plane, members: tuple[Plane, Plane], operator: Operator) -> None:
+    def __init__(
+        self, hub: Plane, members: tuple[Plane, Plane], operator: Operator, *, kubeconfigs: Sequence[str] = ()
+    ) -> None:
+        """``kubeconfigs`` are those the operator reaches the members by, where they are not the planes' own."""
         self.plane, self.members, self.operator = hub, members, operator
+        self._kubeconfigs = kubeconfigs or [member.kubeconfig.read_text() for member in members]
         self.hub = Api(hub)
         self._stated: set[tuple[str, str]] = set()
         self.one = Cluster("union-1", hub=self.hub, member=Api(members[0]), provider="nordlys")
         self.two = Cluster("union-2", hub=self.hub, member=Api(members[1]), provider="nordlys")
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Facts about both members, and the operator running."""
+        self.set_up()
+        self.operator.start()
+        try:
+            self.reached()
+            yield
+        finally:
+            self.operator.end()
+            self.tear_down()
 
     def set_up(self) -> None:
         self.namespace(SYSTEM)
@@ -301,8 +318,8 @@ class Stage:
             ("SovereignCluster", "union-2"),
         }
         self.entity("nordlys")
-        for cluster, member in zip((self.one, self.two), self.members, strict=True):
-            self.secret(cluster.name, member.kubeconfig.read_text())
+        for cluster, kubeconfig in zip((self.one, self.two), self._kubeconfigs, strict=True):
+            self.secret(cluster.name, kubeconfig)
             cluster.state()
 
     def tear_down(self) -> None:

@@ -64,3 +64,17 @@ def test_an_api_server_that_restarts(stage: Stage, space: Space, product: str) -
     space.apply(workload("after", product=product))
     space.serving("after", seconds=30)
     space.serving("blink")
+
+
+def test_the_hub_restarts_while_a_fact_changes(stage: Stage, space: Space, product: str) -> None:
+    """What changed while nobody watched is found when the watch is back."""
+    stage.entity("lessor")
+    stage.one.add_pool("leased", product=product, nodes=1, gpus=8, provider="lessor")
+    space.apply(workload("w", product=product))
+    space.serving("w")
+    stage.two.add_pool("ours", product=product, nodes=1, gpus=8)
+    stage.plane.restart("kube-apiserver")
+    stage.entity("lessor", **foreign_control())
+    eventually(lambda: placements(space.read("w")) == [("union-2", "ours")], "moved", seconds=40)
+    assert condition(space.serving("w"), "Compliant")["status"] == "True"
+    assert stage.one.pods(space) == []

@@ -235,7 +235,7 @@ def _violation_steps(workload: Workload, case: Case, before: Violation | None, a
     said = []
     known = before is not None and after is not None and _same(before, after)
     if before is not None and not known:
-        ended = {"resolved": instant(case.matter.at), "how": _how(case, workload)}
+        ended = {"resolved": instant(case.matter.at), "how": _how(case, before)}
         said.append((RecordType.VIOLATION_RESOLVED, before.plain() | ended))
     if after is not None and not known:
         said.append((RecordType.VIOLATION_OPENED, after.plain()))
@@ -251,12 +251,12 @@ def _same(one: Violation, other: Violation) -> bool:
     return (one.place, one.verdict, one.opened) == (other.place, other.verdict, other.opened)
 
 
-def _how(case: Case, workload: Workload) -> str:
+def _how(case: Case, before: Violation) -> str:
     if case.violation is not None:
         return "Superseded"
     previous = case.matter.previous
-    healed = previous is not None and case.matter.standing(previous).verdict is Verdict.SATISFIED
-    return "FactsHealed" if healed and len(workload.placed) == 1 else "Vacated"
+    healed = before.place == previous and case.matter.standing(previous).verdict is Verdict.SATISFIED
+    return "FactsHealed" if healed else "Vacated"
 
 
 def _violation_events(workload: Workload, case: Case, before: Violation | None, after: Violation | None) -> list[Event]:
@@ -274,7 +274,7 @@ def _violation_events(workload: Workload, case: Case, before: Violation | None, 
             text = f"moves from {'/'.join(after.place)} to {'/'.join(case.decision.chosen)}"
             events.append(_event(workload, case, "Moving", "Move", text))
     if before is not None and after is None:
-        text = f"{'/'.join(before.place)}: {_how(case, workload)}"
+        text = f"{'/'.join(before.place)}: {_how(case, before)}"
         events.append(_event(workload, case, "ViolationResolved", "Evaluate", text))
     return events
 

@@ -121,8 +121,11 @@ def still_legal(case: Case, place: Key) -> bool:
 
 
 def _violation(matter: Matter) -> Violation | None:
-    """The violation by the first copy that runs where it may not: the current one, or one on its way out."""
-    for place in matter.workload.placed:
+    """The violation by the first copy that runs where it may not: the current one, one on its way out, or pods where no
+    decision put them."""
+    placed = matter.workload.placed
+    strays = strays_of(matter.world, matter.workload, expected=placed)
+    for place in dict.fromkeys([*placed, *((stray.cluster, stray.pool) for stray in strays)]):
         stands = matter.standing(place)
         if stands.verdict is Verdict.SATISFIED or stands.wished or not runs(matter.world, matter.workload, place):
             continue
@@ -244,7 +247,7 @@ def _acted_on(case: Case) -> Case:
         case,
         violation=replace(told, acted=told.acted or (matter.at if acts else None)),
         acts=acts and told.acted is None,
-        evict_leaving=leaving and reaction.action is Action.STOP,
+        evict_leaving=violation.place in matter.workload.placed[1:] and reaction.action is Action.STOP,
         look_again=min(moments, default=None),
     )
 
