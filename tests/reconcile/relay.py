@@ -28,6 +28,7 @@ T = TypeVar("T")
 HOST = "127.0.0.1"
 READS = ("GET", "HEAD", "OPTIONS")
 PASSED_ON = ("Accept", "Content-Type", "Retry-After")  # headers, either way
+EXPIRED = {"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired"}}
 LARGEST = 64 * 1024 * 1024  # bytes of a request
 
 
@@ -77,12 +78,19 @@ class Line:
     session: aiohttp.ClientSession
     port: int = 0
     parted: bool = False
+    expired: set[str] | None = None  # paths of watches that were told since
     open: set[asyncio.Transport] = field(default_factory=set)
 
     async def forward(self, request: web.Request, body: bytes) -> aiohttp.ClientResponse:
         headers = {name: value for name, value in request.headers.items() if name in PASSED_ON}
         url = URL(self.upstream + request.raw_path, encoded=True)
         return await self.session.request(request.method, url, data=body or None, headers=headers)
+
+    def expires(self, request: web.Request) -> bool:
+        if self.expired is None or "watch" not in request.query or request.path in self.expired:
+            return False
+        self.expired.add(request.path)
+        return True
 
     def hang_up(self) -> None:
         for transport in list(self.open):
@@ -133,12 +141,14 @@ class Relay:
 
     @contextmanager
     def parted(self, plane: Plane) -> Iterator[None]:
-        """All connections to a plane are broken, and none comes about."""
+        """All connections to a plane are broken, and none comes about. It keeps no history meanwhile: afterwards every
+        watch is told once that it has to begin anew."""
         self.part(plane)
         try:
             yield
         finally:
-            self._lines[plane.name].parted = False
+            self._lines[plane.name].expired = set()
+            self.join(plane)
 
     def part(self, plane: Plane) -> None:
         """As `parted`, until `join`. Any thread may ask."""
@@ -189,7 +199,7 @@ class Relay:
                 return hung_up(transport)
             line.open.add(transport)
             try:
-                return await self._relayed(line, request, transport)
+                return web.json_response(EXPIRED) if line.expires(request) else await self._relayed(line, request)
             except aiohttp.ClientError:
                 return hung_up(transport)
             finally:
@@ -197,8 +207,8 @@ class Relay:
 
         return handle
 
-    async def _relayed(self, line: Line, request: web.Request, transport: asyncio.Transport) -> web.StreamResponse:
-        body = await request.read()
+    async def _relayed(self, line: Line, request: web.Request) -> web.StreamResponse:
+        transport, body = request.transport, await request.read()
         fault = self._fault
         due = False
         if fault is not None and request.method not in READS:

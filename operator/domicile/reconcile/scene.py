@@ -57,6 +57,8 @@ async def write(scene: Scene, story: Story) -> Workload:
     status = workload_status(story, before=before.status, at=world.now())
     written = await write_status(scene.hub, KIND, before.key, status, before=before.status)
     if written is None:
+        if status != before.status:
+            world.gone(before)
         return before
     world.written[before.key] = time.monotonic()
     return world.remember(written)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -96,6 +97,13 @@ class World:
         known = self.workloads.get(key)
         if known is not None and known.uid == raw["metadata"]["uid"]:
             self.drop_workload(key)
+
+    def gone(self, workload: Workload) -> None:
+        """The hub no longer has a workload and nobody said so: its watch was cut, and somebody took our finalizer off.
+        What was delivered for it goes as if it were being deleted."""
+        if self.workloads.get(workload.key) is workload:
+            self.workloads[workload.key] = replace(workload, deleting=True)
+            self._enqueue(WorkKey(WORKLOAD, workload.key), True)
 
     def drop_workload(self, key: str) -> None:
         """An InferenceDeployment is gone from the hub."""
