@@ -79,7 +79,7 @@ def run(
     http_port: Port = 8080,
     log_format: Format = LogFormat.JSON,
     log_level: Level = LogLevel.INFO,
-    workers: Workers = 16,
+    workers: Workers = 48,
     log_dir: LogDir = None,
     log_key: LogKey = None,
     log_sink: LogSink = None,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from domicile import __version__
-from domicile.evidence.errors import LogError
+from domicile.evidence.errors import LogError, RecordRefused
 from domicile.evidence.log import Position
 from domicile.evidence.record import Record, RecordType
 from domicile.inventory.delivered import Drift
@@ -40,15 +40,23 @@ log = logging.getLogger(__name__)
 RECORDS: Final = 5  # PlacementRecords kept of one workload
 
 
-class Written(NamedTuple):
-    """What came of writing down: the case as it is then, and the names of the workload's PlacementRecords, newest
-    first, where there is a new one."""
+class Filing(NamedTuple):
+    """A new decision that is to be kept as PlacementRecords, beside those that ``names`` tells of, newest first."""
 
     case: Case
-    records: tuple[str, ...] | None
+    told: Told
+    place: Position | None  # of its record in the log
+    names: tuple[str, ...]
 
 
-async def judged(world: World, hub: KubeClient, workload: Workload, case: Case) -> Written:
+class Written(NamedTuple):
+    """What came of writing down: the case as it is then, and what is to be filed once the status tells of it."""
+
+    case: Case
+    filing: Filing | None
+
+
+async def judged(world: World, workload: Workload, case: Case) -> Written:
     """The decision, if it is a new one, and every step in the life of a violation."""
     before, after = read_violation(workload.status), case.violation
     steps = _violation_steps(workload, case, before, after)
@@ -62,7 +70,22 @@ async def judged(world: World, hub: KubeClient, workload: Workload, case: Case) 
     for event in _violation_events(workload, case, before, after):
         world.tell(event)
     _count(case, before, after)
-    return Written(case, await _keep_record(world, hub, workload, case, told, place) if told else None)
+    if told is None:
+        return Written(case, None)
+    return Written(case, Filing(case, told, place, (record_name(told), *workload.status.get("records", ()))))
+
+
+async def file(world: World, hub: KubeClient, workload: Workload, filing: Filing) -> None:
+    """Create the PlacementRecords of a new decision and let go of the oldest. Best effort: the log has it."""
+    explained = explain(filing.case.matter.accepted.request, verdicts=filing.case.matter.verdicts, field=world)
+    where = (filing.place.seq, filing.place.hash) if filing.place else None
+    try:
+        for document in placement_records(filing.told, explained=explained, log=where):
+            await create_record(hub, document)
+        for name in filing.names[RECORDS:]:
+            await delete_records(hub, workload.namespace, name)
+    except ApiError as error:
+        log.warning("placement record not kept: %s", error, extra={"key": workload.key})
 
 
 async def moved(world: World, workload: Workload, case: Case, source: Key) -> None:
@@ -139,6 +162,9 @@ async def _append(world: World, records: Sequence[Record]) -> list[Position] | N
     news, world.news = world.news, {}
     try:
         return await world.ledger.append([*(_facts(world, key, stated) for key, stated in news.items()), *records])
+    except RecordRefused as error:  # a fact too large for the log: it would hold up all others for good
+        log.error("facts not recorded, decisions cannot be replayed: %s", error)
+        return await _append(world, records) if records else None
     except LogError as error:
         world.news = news | world.news
         log.error("not recorded: %s", error, extra={"records": [str(record.type) for record in records]})
@@ -199,7 +225,11 @@ def _decided(case: Case, told: Told) -> Record:
     )
     details = {"key": f"{told.subject['namespace']}/{told.subject['name']}", "outcome": told.outcome}
     log.info("decided", extra=details | {"chosen": "/".join(done.chosen or ()), "eligible": done.eligible})
-    return Record.of(RecordType.PLACED if done.chosen else RecordType.REFUSED, payload)
+    kind = RecordType.PLACED if done.chosen else RecordType.REFUSED
+    try:
+        return Record.of(kind, payload)
+    except RecordRefused:  # the rooms of thousands of candidates: without them the law can still be replayed
+        return Record.of(kind, payload | {"inputs": payload["inputs"] | {"field": None}})
 
 
 def _explanation_digest(case: Case) -> str:
@@ -211,24 +241,6 @@ def _explanation_digest(case: Case) -> str:
         verdicts.remember(question, explanation_digest(explained))
     known: str = verdicts.answers[question]
     return known
-
-
-async def _keep_record(
-    world: World, hub: KubeClient, workload: Workload, case: Case, told: Told, place: Position | None
-) -> tuple[str, ...] | None:
-    """Create the PlacementRecord of a new decision and let go of the oldest."""
-    explained = explain(case.matter.accepted.request, verdicts=case.matter.verdicts, field=world)
-    where = (place.seq, place.hash) if place else None
-    try:
-        for document in placement_records(told, explained=explained, log=where):
-            await create_record(hub, document)
-        kept = (record_name(told), *workload.status.get("records", ()))
-        for name in kept[RECORDS:]:
-            await delete_records(hub, workload.namespace, name)
-    except ApiError as error:
-        log.warning("placement record not kept: %s", error, extra={"key": workload.key})
-        return None
-    return kept[:RECORDS]
 
 
 def _violation_steps(workload: Workload, case: Case, before: Violation | None, after: Violation | None) -> list[Record]:

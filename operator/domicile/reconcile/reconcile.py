@@ -60,8 +60,8 @@ async def reconcile(key: str, *, world: World, hub: KubeClient) -> Result:
     accepted = _accept(scene)
     if isinstance(accepted, Refusal):
         return await _refuse(scene, accepted)
-    case, records = await chronicle.judged(world, hub, workload, judge(world, workload, accepted))
-    scene = replace(scene, records=records)
+    case, filing = await chronicle.judged(world, workload, judge(world, workload, accepted))
+    scene = replace(scene, filing=filing)
     if case.reaction.action is Action.STOP:
         return await _stop(scene, case)
     if case.decision.chosen is None:
@@ -89,10 +89,8 @@ async def _place(scene: Scene, case: Case, chosen: Key) -> Result:
     if chosen not in workload.placed or workload.moment("stopped"):
         if places := crowded(scene, chosen):
             return await thin_out(scene, case, places)
-        first = not workload.placed
-        scene = replace(scene, workload=await write(scene, story_of(scene, case, _current(scene, case, chosen)[0])))
-        if first:
-            return After(0.0)  # whoever came meanwhile learns where he will run before this one is delivered
+        await write(scene, story_of(scene, case, _current(scene, case, chosen)[0]))
+        return After(0.0)  # whoever came meanwhile is judged, and told, before this one is delivered
     current, manifests = _current(scene, case, chosen)
     story = story_of(scene, case, current)
     member = world.members.get(chosen[0])

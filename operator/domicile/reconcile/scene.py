@@ -8,6 +8,7 @@ from typing import Final
 
 from domicile.kube.client import KubeClient
 from domicile.model.objects import KINDS
+from domicile.reconcile import chronicle
 from domicile.reconcile.judge import Case
 from domicile.reconcile.objects import Workload
 from domicile.reconcile.observe import seen_copy
@@ -25,7 +26,7 @@ class Scene:
     world: World
     hub: KubeClient
     workload: Workload
-    records: tuple[str, ...] | None = None  # names of its PlacementRecords where there is a new one
+    filing: chronicle.Filing | None = None  # a new decision, to be kept once the status tells of it
 
 
 def story_of(scene: Scene, case: Case, *copies: Copy) -> Story:
@@ -47,7 +48,7 @@ def story_of(scene: Scene, case: Case, *copies: Copy) -> Story:
         moved=case.matter.at if case.acts else None,
         strays=tuple(map(str, case.strays)),
         look_again=case.look_again,
-        records=scene.records,
+        records=scene.filing.names[: chronicle.RECORDS] if scene.filing else None,
     )
 
 
@@ -61,4 +62,7 @@ async def write(scene: Scene, story: Story) -> Workload:
             world.gone(before)
         return before
     world.written[before.key] = time.monotonic()
-    return world.remember(written)
+    workload = world.remember(written)
+    if scene.filing is not None:
+        await chronicle.file(world, scene.hub, before, scene.filing)
+    return workload

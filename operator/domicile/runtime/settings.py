@@ -16,7 +16,7 @@ class Settings:
     http_port: int = 8080
     log_json: bool = True
     log_level: str = "INFO"
-    workers: int = 16
+    workers: int = 48
     log_dir: str | None = None  # of the decision log; None keeps none
     log_key: str | None = None  # file of its signing key; None: beside the directory
     log_sinks: tuple[str, ...] = ()  # directories that get its checkpoints too
