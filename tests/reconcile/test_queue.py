@@ -270,3 +270,21 @@ async def test_shutdown_ends_getters_and_lets_running_work_finish(time: Time) ->
     assert finished == ["a"]
     with pytest.raises(QueueClosed):
         await queue.get()
+
+
+async def test_urgent_keys_find_a_worker_free() -> None:
+    """However much of the normal priority is slow, it never holds all workers."""
+    queue: KeyedQueue[str] = KeyedQueue(normal_at_most=2)
+    for key in ("a", "b", "c"):
+        queue.add(key)
+    assert [await queue.get(), await queue.get()] == ["a", "b"]
+    third = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    assert not third.done()
+    queue.add("urgent", urgent=True)
+    assert await third == "urgent"
+    fourth = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    assert not fourth.done()
+    queue.done("a")
+    assert await asyncio.wait_for(fourth, 1) == "c"

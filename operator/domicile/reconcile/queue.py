@@ -93,11 +93,13 @@ class KeyedQueue(Generic[K]):
         self,
         *,
         normal_rate: Rate | None = None,
+        normal_at_most: int | None = None,
         backoff_base: float = 0.5,
         backoff_cap: float = 120.0,
         random: Callable[[], float] = _random.random,
     ) -> None:
-        """`normal_rate` throttles the normal priority only. Backoff is full jitter up to `base * 2**n`, in seconds."""
+        """`normal_rate` throttles the normal priority only; of its keys at most `normal_at_most` are processed at a
+        time, so that an urgent one finds a worker free. Backoff is full jitter up to `base * 2**n`, in seconds."""
         self._urgent: dict[K, float] = {}  # key -> when it became dirty; a dict is an ordered set
         self._normal: dict[K, float] = {}
         self._processing: dict[K, bool] = {}  # key -> whether it was got as urgent
@@ -107,6 +109,7 @@ class KeyedQueue(Generic[K]):
         self._getters: deque[asyncio.Future[None]] = deque()
         self._bucket = _Bucket(normal_rate)
         self._refill: asyncio.TimerHandle | None = None
+        self._normal_at_most, self._normal_now = normal_at_most, 0
         self._base, self._cap, self._random = backoff_base, backoff_cap, random
         self._row = 0  # urgent keys given out since the last one of the normal priority
         self._closed = False
@@ -187,7 +190,10 @@ class KeyedQueue(Generic[K]):
 
     def done(self, key: K) -> None:
         """`key` is no longer processed; it waits again if it was added meanwhile."""
-        self._processing.pop(key, None)
+        if self._processing.pop(key, True) is False:
+            self._normal_now -= 1
+            if self._normal:
+                self._wake()  # one that was held back
         if again := self._again.pop(key, None):
             urgent, since = again
             (self._urgent if urgent else self._normal)[key] = since
@@ -206,7 +212,7 @@ class KeyedQueue(Generic[K]):
 
     def _pop(self) -> tuple[K] | None:
         """A key in a tuple, since a key may be any value; None if none may be given out now."""
-        if self._normal and (not self._urgent or self._row >= URGENT_IN_A_ROW):
+        if self._normal and self._may_be_normal() and (not self._urgent or self._row >= URGENT_IN_A_ROW):
             loop = asyncio.get_running_loop()
             short = self._bucket.take(loop.time())
             if short == 0.0:
@@ -219,10 +225,15 @@ class KeyedQueue(Generic[K]):
         self._row += 1
         return self._take(self._urgent, urgent=True)
 
+    def _may_be_normal(self) -> bool:
+        """Whether another key of the normal priority may be processed beside those that are."""
+        return self._normal_at_most is None or self._normal_now < self._normal_at_most
+
     def _take(self, waiting: dict[K, float], *, urgent: bool) -> tuple[K]:
         key = next(iter(waiting))
         del waiting[key]
         self._processing[key] = urgent
+        self._normal_now += not urgent
         return (key,)
 
     def _due(self, key: K) -> None:

@@ -105,7 +105,7 @@ class Operator:
 
     def __init__(self, settings: Settings, *, connection: ConnectionSettings, token: TokenSource | None) -> None:
         self._settings, self._connection, self._token = settings, connection, token
-        self._queue: KeyedQueue[WorkKey] = KeyedQueue()
+        self._queue: KeyedQueue[WorkKey] = KeyedQueue(normal_at_most=max(1, settings.workers * 2 // 3))
         self.world = World(now=lambda: datetime.now(UTC), enqueue=self._enqueue, later=self._enqueue_later)
         self._reflectors: list[Reflector[Any]] = []
         self._room_timer: asyncio.TimerHandle | None = None
