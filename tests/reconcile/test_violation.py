@@ -173,8 +173,10 @@ def test_mass_loss_opens_the_breaker_until_somebody_releases_it(
     space.apply(*(asks(framework, name, product) for name in names))
     for name in names:
         space.serving(name)
-    stage.two.add_pool("spare", product=product, nodes=1, gpus=8)
     taken_over(stage, owner)
+    for name in names:
+        space.says(name, "Placed", "False", "NoEligibleCandidate")
+    stage.two.add_pool("spare", product=product, nodes=1, gpus=8)
     infd = space.says("w0", "Placed", "True", "MovesPaused")
     assert condition(infd, "Compliant")["status"] == "False", "an open breaker excuses nothing"
     said = eventually(lambda: breaker_of(stage, framework), "the framework tells")

@@ -90,7 +90,7 @@ async def file(world: World, hub: KubeClient, workload: Workload, filing: Filing
 
 async def moved(world: World, workload: Workload, case: Case, source: Key) -> None:
     """The last pod of the old copy is gone."""
-    level, target = case.matter.tier.level, workload.placed[0]
+    level, target = case.matter.tier.level, case.decision.chosen or workload.placed[0]
     text = f"moved from {'/'.join(source)} to {'/'.join(target)}"
     payload = subject(workload) | {"outcome": "Moved", "from": "/".join(source), "to": "/".join(target)}
     await _append(world, [Record.of(RecordType.MOVED, payload | {"at": instant(case.matter.at)})])

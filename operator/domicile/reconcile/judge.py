@@ -29,7 +29,7 @@ from domicile.report.violation import Violation, reacted, read_violation, violat
 
 @dataclass(frozen=True, slots=True)
 class Matter:
-    """One accepted workload at one moment, and the place its status names first."""
+    """One accepted workload at one moment, and the place it has."""
 
     world: World
     workload: Workload
@@ -88,8 +88,8 @@ def judge(world: World, workload: Workload, accepted: Accepted) -> Case:
     if due is not None and due <= at:
         world.advance()  # a decision is made of what holds at its instant, so that it can be made again
     verdicts = world.inventory.verdicts(accepted.framework, accepted.options, at=at)
-    previous = next(iter(workload.placed), None)  # a promise that was not written down binds nobody
-    matter = Matter(world, workload, accepted, verdicts, at, previous)
+    matter = Matter(world, workload, accepted, verdicts, at, _place_it_has(world, workload, accepted, verdicts))
+    previous = matter.previous
     violation = _violation(matter)
     reaction = _reaction(matter, previous, violation)
     made = _decide(matter, reaction)
@@ -99,6 +99,20 @@ def judge(world: World, workload: Workload, accepted: Accepted) -> Case:
     chosen = case.decision.chosen
     expected = list(dict.fromkeys([*([chosen] if chosen else []), *workload.placed]))
     return replace(case, strays=tuple(strays_of(world, workload, expected=expected)))
+
+
+def _place_it_has(world: World, workload: Workload, accepted: Accepted, verdicts: Verdicts) -> Key | None:
+    """The place its status names first; but where that is not legal and the copy it was leaving is again, and still
+    runs, that one. A promise that was not written down binds nobody."""
+    legal = [
+        place
+        for place in workload.placed
+        if standing(accepted.request, verdicts=verdicts, place=place).verdict is Verdict.SATISFIED
+    ]
+    first = next(iter(workload.placed), None)
+    if first is None or first in legal:
+        return first
+    return next((place for place in legal if runs(world, workload, place)), first)
 
 
 def unrecorded(case: Case) -> Case:
@@ -258,7 +272,9 @@ def _take(case: Case) -> None:
     world, key, request = matter.world, matter.workload.key, matter.accepted.request
     if decision.chosen is not None:
         world.promise(key, Promise(decision.chosen, request.shape, request.replicas))
-    elif decision.outcome not in (Outcome.HELD, Outcome.MOVES_PAUSED):
+    elif decision.outcome in (Outcome.HELD, Outcome.MOVES_PAUSED):
+        world.waiting.discard(key)  # no room that appears is for it
+    else:
         world.waiting.add(key)
     place = decision.chosen or matter.previous
     if place is not None:
