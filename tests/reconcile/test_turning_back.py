@@ -20,4 +20,6 @@ def test_back_to_the_copy_that_still_runs() -> None:
     after = fleet.world.workloads["ns/a"]
     assert after.placed == [start] and after.condition("Ready") == ("True", "Serving")
     assert not fleet.members[target[0]].pods("ns/a")
+    decided = [record.body["outcome"] for record in fleet._records("Placed", "ns/a")]
+    assert decided == ["Placed"] * 3, "placing, moving, and staying after all"
     fleet.teardown()

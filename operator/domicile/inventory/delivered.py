@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from domicile.inventory.reflector import Reflector
@@ -48,23 +48,33 @@ class Guard(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """An object as our last apply left it; ``generation`` counts for the Deployment, the others for its guards."""
+    """An object as our last apply left it. Versions are generations for the Deployment, resource versions for its
+    guards; those up to ``after`` were there before that apply began."""
 
     version: int
     fingerprint: str
-    generation: int
-    after: int = 0  # version or generation of the apply before this one
+    after: int
 
 
 class Drift(NamedTuple):
-    """A delivered object that somebody changed or deleted, and who, where the member says so."""
+    """A delivered object that somebody changed or deleted, who, where the member says so, and which version shows it
+    (0 where it is gone)."""
 
     kind: str
     what: str
     editor: str
+    version: int = 0
 
     def __str__(self) -> str:
         return f"{self.kind} {self.what}" + (f" by {self.editor}" if self.editor else "")
+
+
+class Sighting(NamedTuple):
+    """A version that the member showed and that is not what our last apply left."""
+
+    version: int
+    fingerprint: str
+    editor: str
 
 
 def project_deployment(raw: Mapping[str, Any]) -> Observed:
@@ -112,17 +122,21 @@ def editor_of(raw: Mapping[str, Any]) -> str:
 
 
 class Delivered:
-    """The delivered objects of one member. ``on_change(workload)`` comes for every change of one."""
+    """The delivered objects of one member. ``on_change(workload)`` comes for every change of one.
+
+    The answer to an apply and the watch race: an edit may be shown, or undone by our own apply, before or after the
+    answer arrives. So every version shown is kept until it is known to be ours, or told as drift.
+    """
 
     def __init__(self, client: KubeClient, *, on_change: Callable[[str], None]) -> None:
         self._on_change = on_change
         self.deployments = Reflector(
-            client, DEPLOYMENTS, project=project_deployment, label_selector=OURS, on_change=self._deployment_changed
+            client, DEPLOYMENTS, project=project_deployment, label_selector=OURS, on_change=self._deployment_shown
         )
         self.guards = {kind: self._guard_reflector(client, kind, path) for kind, path in GUARDS.items()}
         self._marks: dict[str, dict[str, Mark]] = {}  # workload -> kind -> as applied
-        self._seen: set[tuple[str, str]] = set()  # applied and shown by the member since
-        self._overwritten: dict[tuple[str, str], Drift] = {}  # edits that our apply undid before they were shown
+        self._shown: set[tuple[str, str]] = set()  # applied, and shown by the member since
+        self._sightings: dict[tuple[str, str], list[Sighting]] = {}
 
     def reflectors(self) -> Iterator[tuple[str, Reflector[Any]]]:
         """All of them, with what they read."""
@@ -132,69 +146,93 @@ class Delivered:
 
     def applied(self, workload: str, kind: str, answer: Mapping[str, Any]) -> None:
         """Remember an object as the member answered our apply with it."""
-        metadata = answer["metadata"]
-        version = int(metadata.get("resourceVersion", "0"))
-        before = self._marks.setdefault(workload, {}).get(kind)
-        after = (before.generation if kind == "Deployment" else before.version) if before else version
-        mark = Mark(version, fingerprint(answer), metadata.get("generation", 0), after)
-        self._marks[workload][kind] = mark
-        self._overwritten.pop((workload, kind), None)
-        known = self.guards[kind].store.get(workload) if kind in self.guards else None
-        seen = known is not None and known.version >= version
-        if kind == "Deployment":
-            shown = self.deployments.store.get(workload)
-            seen = shown is not None and shown.generation >= mark.generation
-        (self._seen.add if seen else self._seen.discard)((workload, kind))
+        mark = _mark(kind, answer, before=self._marks.get(workload, {}).get(kind))
+        self._marks.setdefault(workload, {})[kind] = mark
+        shown = self._version(workload, kind)
+        (self._shown.add if shown >= mark.version else self._shown.discard)((workload, kind))
+        seen = self._sightings.get((workload, kind))
+        if seen:
+            seen[:] = [one for one in seen if _differs(one, mark)]
+            if seen:
+                self._on_change(workload)  # an edit that our apply undid
+
+    def told(self, workload: str, drifts: Iterable[Drift]) -> None:
+        """What others did was put back and is written down; what they did since is another matter."""
+        for drift in drifts:
+            seen = self._sightings.get((workload, drift.kind), [])
+            told = [n for n, one in enumerate(seen) if one.version == drift.version]
+            del seen[: max(told, default=-1) + 1]
 
     def forget(self, workload: str) -> None:
         """What becomes of the workload's objects from now on is no drift: they are being withdrawn."""
         for kind in self._marks.pop(workload, {}):
-            self._seen.discard((workload, kind))
-            self._overwritten.pop((workload, kind), None)
+            self._shown.discard((workload, kind))
+            self._sightings.pop((workload, kind), None)
 
     def confirmed(self, workload: str) -> bool:
         """Whether this process applied the workload here, so that changes can be told."""
         return workload in self._marks
 
     def drift(self, workload: str) -> list[Drift]:
-        """What others changed or deleted since our last apply."""
+        """What others changed or deleted since our last apply, or while it was under way."""
         found = []
-        for kind, mark in self._marks.get(workload, {}).items():
-            shown: Observed | Guard | None
-            if kind == "Deployment":
-                shown = self.deployments.store.get(workload)
-                changed = shown is not None and shown.generation > mark.generation
-            else:
-                shown = guard = self.guards[kind].store.get(workload)
-                changed = guard is not None and guard.version > mark.version and guard.fingerprint != mark.fingerprint
-            if changed:
-                assert shown is not None
-                found.append(Drift(kind, "changed", shown.editor))
-            elif shown is None and (workload, kind) in self._seen:
+        for kind in self._marks.get(workload, ()):
+            seen = self._sightings.get((workload, kind))
+            if seen:
+                found.append(Drift(kind, "changed", seen[-1].editor, seen[-1].version))
+            elif (workload, kind) in self._shown and not self._version(workload, kind):
                 found.append(Drift(kind, "deleted", ""))
-            elif (workload, kind) in self._overwritten:
-                found.append(self._overwritten[workload, kind])
         return found
 
+    def _version(self, workload: str, kind: str) -> int:
+        """The version of an object that the member shows; 0 where it shows none."""
+        if kind == "Deployment":
+            deployment = self.deployments.store.get(workload)
+            return deployment.generation if deployment else 0
+        guard = self.guards[kind].store.get(workload)
+        return guard.version if guard else 0
+
+    def _see(self, workload: str, kind: str, seen: Sighting) -> bool:
+        """Whether a version that is shown is none of ours, as far as is known yet."""
+        mark = self._marks.get(workload, {}).get(kind)
+        if mark is None:
+            return False
+        if seen.version >= mark.version:
+            self._shown.add((workload, kind))
+        if seen.version <= mark.after or not _differs(seen, mark):
+            return False
+        sightings = self._sightings.setdefault((workload, kind), [])
+        sightings.append(seen)
+        del sightings[:-2]  # at most one is of an apply whose answer is not here yet
+        return True
+
     def _guard_reflector(self, client: KubeClient, kind: str, path: str) -> Reflector[Guard]:
-        def changed(workload: str, old: Guard | None, new: Guard | None) -> None:
-            mark = self._marks.get(workload, {}).get(kind)
-            if mark is None:
-                return
-            if new is not None and new.version >= mark.version:
-                self._seen.add((workload, kind))
-            if new is not None and mark.after < new.version < mark.version and new.fingerprint != mark.fingerprint:
-                self._overwritten[workload, kind] = Drift(kind, "changed", new.editor)
-                self._on_change(workload)
-            if new is None or (new.version > mark.version and new.fingerprint != mark.fingerprint):
+        def shown(workload: str, old: Guard | None, new: Guard | None) -> None:
+            if new is None or self._see(workload, kind, Sighting(new.version, new.fingerprint, new.editor)):
                 self._on_change(workload)
 
-        return Reflector(client, path, project=project_guard, label_selector=OURS, on_change=changed)
+        return Reflector(client, path, project=project_guard, label_selector=OURS, on_change=shown)
 
-    def _deployment_changed(self, workload: str, old: Observed | None, new: Observed | None) -> None:
-        mark = self._marks.get(workload, {}).get("Deployment")
-        if mark is not None and new is not None and new.generation >= mark.generation:
-            self._seen.add((workload, "Deployment"))
-        if mark is not None and new is not None and mark.after < new.generation < mark.generation:
-            self._overwritten[workload, "Deployment"] = Drift("Deployment", "changed", new.editor)
+    def _deployment_shown(self, workload: str, old: Observed | None, new: Observed | None) -> None:
+        if new is not None and (old is None or old.generation != new.generation):
+            self._see(workload, "Deployment", Sighting(new.generation, "", new.editor))
         self._on_change(workload)
+
+
+def _mark(kind: str, answer: Mapping[str, Any], *, before: Mark | None) -> Mark:
+    metadata = answer["metadata"]
+    if kind == "Deployment":
+        version, content = metadata.get("generation", 0), ""
+    else:
+        version, content = int(metadata.get("resourceVersion", "0")), fingerprint(answer)
+    if before is None:
+        return Mark(version, content, version)
+    if version == before.version:
+        return Mark(version, content, before.after)
+    return Mark(version, content, before.version if version > before.version else 0)  # less: it was created anew
+
+
+def _differs(seen: Sighting, mark: Mark) -> bool:
+    """Whether a version shown has another content than our last apply left. That of a Deployment has a new generation
+    exactly when its spec is another."""
+    return seen.version != mark.version and (not mark.fingerprint or seen.fingerprint != mark.fingerprint)

@@ -100,6 +100,7 @@ async def moved(world: World, workload: Workload, case: Case, source: Key) -> No
 
 async def drifted(world: World, workload: Workload, cluster: str, found: Sequence[Drift]) -> None:
     """Somebody changed what was delivered; it was put back."""
+    world.members[cluster].delivered.told(workload.key, found)
     text = f"on {cluster}: {', '.join(map(str, found))}; put back"
     payload = subject(workload) | {"outcome": "PutBack", "cluster": cluster, "drift": [d._asdict() for d in found]}
     await _append(world, [Record.of(RecordType.ENFORCEMENT_DRIFT, payload)])
@@ -182,7 +183,7 @@ def _is_new(workload: Workload, case: Case) -> bool:
     """Whether the decision is another than the status tells of."""
     decision = case.decision
     if decision.chosen is not None:
-        return decision.chosen not in workload.placed
+        return decision.chosen != next(iter(workload.placed), None)
     return workload.condition("Placed")[1] != str(decision.outcome)
 
 
