@@ -2,6 +2,7 @@
 
     python -m benchmarks.churn                                        # 200 deployments, 1, 10 and 100 flips a second
     python -m benchmarks.churn --deployments 1000 --rates 10
+    python -m benchmarks.churn --moves-at-once 10000 --rates 10       # no budget holds a move back
     python -m benchmarks.churn --deployments 20 --seconds 10          # a short look
 
 A flip changes the owner of one pool's provider: to a third-country company, which makes the pool illegal for tier 3, or
@@ -32,7 +33,7 @@ from benchmarks.concerns import Concerns
 from benchmarks.figures import machine, spread, tell
 from benchmarks.meters import Writes
 from benchmarks.pods import PODS, in_pools
-from benchmarks.scenery import Pool, ownership, pack_with, pooled, unhindered
+from benchmarks.scenery import Pool, disruption, ownership, pack_with, pooled
 from benchmarks.sightings import WORKLOADS, follow
 from benchmarks.stage import Cost, Stage, stage, workload
 from domicile.kube.client import KubeClient
@@ -43,7 +44,7 @@ MOST_POOLS = 100
 ILLEGAL_SHARE = 4  # one in so many pools
 CLIENTS = 16  # requests of this client under way at once
 ENTITIES = "/apis/domicile.dev/v1alpha1/legalentities"
-FRAMEWORK = "cada with disruption limits that hold nothing back, in its place on the hub"
+FRAMEWORK = "cada with other disruption limits, in its place on the hub"
 
 
 @dataclass
@@ -76,15 +77,16 @@ def main() -> None:
     arguments = _arguments()
     count = min(MOST_POOLS, arguments.deployments)
     pools = [Pool(MEMBERS[n % len(MEMBERS)], f"pool-{n:03}") for n in range(count)]
+    limits = disruption(moves_at_once=arguments.moves_at_once)
     log = Path(tempfile.gettempdir()) / f"domicile-churn-{os.getpid()}.log"
     try:
-        with stage(pooled(pools, pack=pack_with(unhindered())), log=log) as ready:
+        with stage(pooled(pools, pack=pack_with(limits)), log=log) as ready:
             figures = asyncio.run(_run(arguments, ready, pools))
     except BaseException:
         tell(f"operator log: {log}")
         raise
     log.unlink()
-    framework = {"rules": FRAMEWORK, "disruption": unhindered()}
+    framework = {"rules": FRAMEWORK, "disruption": limits}
     size = {**vars(arguments), "pools": count, "illegal_at_once": max(1, count // ILLEGAL_SHARE)}
     json.dump({"machine": machine(), "size": size, "framework": framework, **figures}, sys.stdout, indent=2)
     print()
@@ -96,6 +98,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--replicas", type=int, default=2, help="pods of each")
     parser.add_argument("--rates", type=float, nargs="+", default=[1.0, 10.0, 100.0], help="flips a second")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of each rate")
+    parser.add_argument("--moves-at-once", type=int, default=10, help="moves per tier and per cluster")
     parser.add_argument("--settle", type=float, default=5.0, help="seconds without news that count as quiescence")
     parser.add_argument(
         "--timeout", type=float, default=300.0, help="seconds until all is placed, and until quiescence"

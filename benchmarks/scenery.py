@@ -69,10 +69,10 @@ def pooled(pools: Sequence[Pool], *, pack: str) -> Scenery:
     return Scenery(pack, facts, _nodes(pools))
 
 
-def unhindered() -> Document:
-    """The disruption limits of a pack whose budgets, breaker and cool-down never hold anything back."""
+def disruption(*, moves_at_once: int) -> Document:
+    """Limits of a pack whose breaker and cool-down never hold anything back, and whose budgets let so many moves go."""
     breaker = {"share": 100, "window": "10m", "atLeast": 100000}
-    return {"movesPerTier": 10000, "movesPerCluster": 10000, "cooldown": "0s", "breaker": breaker}
+    return {"movesPerTier": moves_at_once, "movesPerCluster": moves_at_once, "cooldown": "0s", "breaker": breaker}
 
 
 def pack_with(disruption: Document) -> str:

@@ -39,6 +39,23 @@ def test_moves_of_a_cluster(second: tuple[str, str], waits: bool) -> None:
     assert bool(moves.begin("two", move(*second), limits=limits)) == waits
 
 
+def test_who_waits_for_a_full_cluster_holds_nobody_else_up() -> None:
+    moves, limits = Moves(), Disruption(moves_per_tier=9, moves_per_cluster=1)
+    for name, source, target in (("one", "a", "b"), ("two", "c", "d"), ("three", "a", "e"), ("four", "c", "f")):
+        moves.begin(name, move(source, target), limits=limits)
+    assert moves.end("two") == ["four"], "three waits for a"
+    assert moves.end("four") == [], "it no longer had to go"
+    assert moves.end("one") == ["three"]
+
+
+def test_who_no_longer_has_to_go_lets_the_next_one() -> None:
+    moves, limits = Moves(), Disruption(moves_per_tier=1)
+    for name in ("one", "two", "three", "four"):
+        moves.begin(name, move(), limits=limits)
+    assert moves.end("one") == ["two", "three"]
+    assert moves.end("two") == ["three", "four"]
+
+
 def test_a_move_adopted_after_a_restart_counts() -> None:
     moves, limits = Moves(), Disruption(moves_per_tier=1)
     moves.adopt("one", move())

@@ -183,8 +183,6 @@ class Fleet(RuleBasedStateMachine):
 
     def _check(self, key: str) -> None:
         found = self.world.workloads[key]
-        if found.condition("Placed")[1] == "MovesPaused":
-            assert self.world.disruptions.breaker("cada").opened, f"{key} waits for a breaker that is closed"
         for name, member in self.members.items():
             if member.member.problem:
                 continue

@@ -89,5 +89,6 @@ class RuleVerdict(NamedTuple):
 
     @property
     def reasons(self) -> tuple[Finding, ...]:
-        """The findings that make the verdict what it is."""
-        return tuple(f for f in self.findings if f.verdict is self.verdict) or self.findings
+        """The findings that make the verdict what it is, each once."""
+        decisive = [f for f in self.findings if f.verdict is self.verdict]
+        return tuple(dict.fromkeys(decisive or self.findings))

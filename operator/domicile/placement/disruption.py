@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import NamedTuple
 
 from domicile.model.framework import Breaker as BreakerSpec
@@ -30,7 +31,7 @@ class Moves:
     """The moves under way, by workload: at most one each."""
 
     under_way: dict[str, Move] = field(default_factory=dict)
-    waiting: dict[str, None] = field(default_factory=dict)  # workloads held back by a budget, in their order
+    waiting: dict[str, tuple[Move, Disruption]] = field(default_factory=dict)  # held back by a budget, in their order
 
     def begin(self, workload: str, move: Move, *, limits: Disruption) -> str:
         """Count a move that is to begin; why it has to wait, or nothing where it may go. Asking again for the same
@@ -38,10 +39,13 @@ class Moves:
         if workload in self.under_way:
             self.under_way[workload] = move
             return ""
-        why = self._full(move, limits)
-        if why:
-            self.waiting[workload] = None
-            return why
+        if self._full(move, limits):
+            self.waiting[workload] = move, limits
+            return (
+                f"waits for its turn: SovereigntyFramework/{move.framework} lets {limits.moves_per_tier} workloads of a"
+                f" tier (disruption.movesPerTier) and {limits.moves_per_cluster} from or to a cluster"
+                " (disruption.movesPerCluster) move at once"
+            )
         self.waiting.pop(workload, None)
         self.under_way[workload] = move
         return ""
@@ -51,27 +55,22 @@ class Moves:
         self.under_way[workload] = move
 
     def end(self, workload: str) -> list[str]:
-        """The move is over, or the workload no longer has to. Whoever may look again, as many as there is room for."""
+        """The move is over, or the workload no longer has to. Who may go now, the first few in the row."""
         self.waiting.pop(workload, None)
-        if self.under_way.pop(workload, None) is None:
-            return []
-        return list(self.waiting)[:NEXT]
+        self.under_way.pop(workload, None)
+        return list(islice((key for key, held in self.waiting.items() if not self._full(*held)), NEXT))
 
-    def _full(self, move: Move, limits: Disruption) -> str:
+    def _full(self, move: Move, limits: Disruption) -> bool:
         others = self.under_way.values()
-        same = sum(other[:2] == move[:2] for other in others)
-        if same >= limits.moves_per_tier:
-            return f"{same} workloads of tier {move.level} are on the move, disruption.movesPerTier of {move.framework}"
-        for cluster in dict.fromkeys((move.source, move.target)):
-            there = sum(cluster in (other.source, other.target) for other in others)
-            if there >= limits.moves_per_cluster:
-                return (
-                    f"{there} workloads are moving from or to {cluster}, disruption.movesPerCluster of {move.framework}"
-                )
-        return ""
+        if sum(other[:2] == move[:2] for other in others) >= limits.moves_per_tier:
+            return True
+        return any(
+            sum(cluster in (other.source, other.target) for other in others) >= limits.moves_per_cluster
+            for cluster in {move.source, move.target}
+        )
 
 
-NEXT = 4  # several, since the first in the row may wait for another cluster
+NEXT = 2  # more than one place is free where somebody who might have gone no longer had to
 
 
 class Opened(NamedTuple):

@@ -19,6 +19,7 @@ from domicile.kube.client import KubeClient
 from domicile.kube.errors import ApiError
 from domicile.model.schema import API_VERSION
 from domicile.model.verdicts import Verdict
+from domicile.placement.decide import Outcome
 from domicile.placement.disruption import Opened
 from domicile.placement.explain import explain
 from domicile.placement.react import Action
@@ -70,7 +71,7 @@ async def judged(world: World, workload: Workload, case: Case) -> Written:
     for event in _violation_events(workload, case, before, after):
         world.tell(event)
     _count(case, before, after)
-    if told is None:
+    if told is None or not _is_kept(case):
         return Written(case, None)
     return Written(case, Filing(case, told, place, (record_name(told), *workload.status.get("records", ()))))
 
@@ -187,6 +188,12 @@ def _is_new(workload: Workload, case: Case) -> bool:
     return workload.condition("Placed")[1] != str(decision.outcome)
 
 
+def _is_kept(case: Case) -> bool:
+    """Whether a new decision gets a PlacementRecord. One that waits for its turn will be decided again then, and a
+    record costs the hub more than the status: in a storm they would hold up the news of what else is violated."""
+    return case.decision.outcome is not Outcome.MOVE_QUEUED
+
+
 def _told(world: World, workload: Workload, case: Case) -> Told:
     """A new decision with everything it was made from; what was done may differ from what was decided."""
     matter = case.matter
@@ -222,7 +229,7 @@ def _decided(case: Case, told: Told) -> Record:
         outcome=told.outcome,
         reason=told.reason,
         explanation_digest=_explanation_digest(case),
-        record=record_name(told),
+        record=record_name(told) if _is_kept(case) else "",
     )
     details = {"key": f"{told.subject['namespace']}/{told.subject['name']}", "outcome": told.outcome}
     log.info("decided", extra=details | {"chosen": "/".join(done.chosen or ()), "eligible": done.eligible})

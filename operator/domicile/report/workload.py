@@ -129,10 +129,15 @@ def _decision(story: Story, before: Mapping[str, Any]) -> dict[str, Any] | None:
         ],
     }
     old = before.get("decision") or {}
-    if decision.kept and old.get("framework") == document["framework"]:
+    waits = decision.outcome in STAYING and _reason(before, "Placed") == decision.outcome
+    if (decision.kept or waits) and old.get("framework") == document["framework"]:
         return old
     unchanged = {k: v for k, v in old.items() if k != "inventory"} == document
     return {**document, "inventory": old["inventory"] if unchanged else story.inventory_digest}
+
+
+def _reason(status: Mapping[str, Any], condition: str) -> str:
+    return next((str(c["reason"]) for c in status.get("conditions") or () if c["type"] == condition), "")
 
 
 def _conditions(story: Story) -> list[Said]:
@@ -224,9 +229,8 @@ def _placed(story: Story) -> Said:
     if decision.outcome in STAYING:
         return Said("Placed", "True", str(decision.outcome), decision.obstacle)
     if decision.outcome is Outcome.PLACED and decision.chosen:
-        how = "kept" if decision.kept else "chosen"
-        where = "/".join(decision.chosen)
-        return Said("Placed", "True", "Placed", f"{where}, {how} among {decision.eligible} eligible candidates")
+        how = "kept" if decision.kept else f"chosen among {decision.eligible} eligible candidates"
+        return Said("Placed", "True", "Placed", f"{'/'.join(decision.chosen)}, {how}")
     message = decision.obstacle or _why_none(decision)
     if story.copies:
         where = "/".join(story.copies[0].key)
