@@ -22,7 +22,7 @@ from domicile.model.workload import InferenceDeploymentSpec
 from domicile.placement.decide import NEAREST, Decision, Outcome, Request, decide
 from domicile.placement.explain import Explained, explain
 from domicile.placement.request import Accepted, TierSources, accept
-from domicile.placement.verdicts import Key, Row, Verdicts
+from domicile.placement.verdicts import Key, Row
 from domicile.tiers.evaluate import evaluate
 from domicile.tiers.reading import Options
 from tests.placement import fleet
@@ -361,18 +361,16 @@ def test_a_table_built_in_slices_equals_a_rebuild(
 ) -> None:
     """Whatever is told between two slices, and whatever of it concerns clusters already in or still to come."""
     at, inventory = AT, known.build()
-    table = Verdicts(inventory.frameworks[question.framework], question.options)
-    inventory._tables[question.framework, question.options] = table
-    drawn = (inventory._candidates.get(name, ()) for name in sorted(known.clusters))
-    slices = table.build(drawn, entities=lambda: inventory.entities, at=lambda: at, size=1)
-    for step in history:
-        next(slices, None)
+    fillers = [inventory.fill(question.framework, question.options, at=lambda: at, size=1) for _ in range(2)]
+    for number, step in enumerate(history):
+        next(fillers[number % 2], None)
         step = settle(known, step)
         known = take_plainly(known, step)
         at += timedelta(days=step[2]) if step[0] == "time" else timedelta()
         take(inventory, step, at)
-    for _ in slices:
-        pass
+    for _ in fillers[0]:
+        assert not inventory.filled(question.framework, question.options)
+    assert inventory.filled(question.framework, question.options) and next(fillers[1], None) is None
     same(inventory, known.build(at), question, rooms, at)
 
 

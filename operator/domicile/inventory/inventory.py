@@ -7,7 +7,7 @@ a change concerns. No I/O; the instant comes from the caller.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from domicile.model.facts import Candidate, Entities, Subject, candidates_of, en
 from domicile.model.framework import SovereigntyFrameworkSpec
 from domicile.model.places import place_problem
 from domicile.model.schema import Model
-from domicile.placement.verdicts import Key, Verdicts
+from domicile.placement.verdicts import SLICE, Key, Verdicts
 from domicile.tiers.evaluate import NO_OPTIONS
 from domicile.tiers.framework import Framework, FrameworkError, digest_of, load_framework
 from domicile.tiers.reading import Options
@@ -46,6 +46,7 @@ class Inventory:
         self.entities = Entities.of({})
         self._candidates: dict[str, tuple[Candidate, ...]] = {}
         self._tables: dict[tuple[str, Options], Verdicts] = {}
+        self._filling: dict[tuple[str, Options], Iterator[int]] = {}  # what is left to do of tables that are half full
         self._digests: dict[str, str] = {}
         self._digest: str | None = None
         self._void: dict[str, str] = {}
@@ -133,6 +134,7 @@ class Inventory:
         changed = {n for n in {*before, *self.frameworks} if before.get(n) is not self.frameworks.get(n)}
         for key in [key for key in self._tables if key[0] in changed]:
             del self._tables[key]
+            self._filling.pop(key, None)
         return Change(frameworks=frozenset(changed))
 
     def advance(self, *, at: datetime) -> Change:
@@ -160,14 +162,36 @@ class Inventory:
     # -- what holds --------------------------------------------------------------------------------------------
 
     def verdicts(self, framework: str, options: Options, *, at: datetime) -> Verdicts:
-        """The verdict table of a loaded framework under these options. Raises KeyError for an unknown framework."""
+        """The verdict table of a loaded framework under these options; what is not filled yet is filled at once.
+        Raises KeyError for an unknown framework."""
+        if not self.filled(framework, options):
+            for _ in self.fill(framework, options, at=lambda: at):
+                pass
+        return self._tables[framework, options]
+
+    def filled(self, framework: str, options: Options) -> bool:
+        """Whether the verdicts of all candidates are there."""
+        return (framework, options) in self._tables and (framework, options) not in self._filling
+
+    def fill(self, framework: str, options: Options, *, at: Callable[[], datetime], size: int = SLICE) -> Iterator[int]:
+        """Fill a table in slices of some 30 ms, for a caller that has other things to do between them; yields how many
+        candidates are in. Several callers may fill the same one, each goes on where the others are. What changes
+        meanwhile is told to a table that is half full as to any other. Raises KeyError for an unknown framework."""
         key = (framework, options)
-        table = self._tables.get(key)
-        if table is None:
+        if key not in self._tables:
             table = self._tables[key] = Verdicts(self.frameworks[framework], options)
-            everyone = [c for candidates in self._candidates.values() for c in candidates]
-            table.update(present=everyone, gone=(), entities=self.entities, at=at)
-        return table
+            clusters = (self._candidates.get(name, ()) for name in list(self._candidates))
+            self._filling[key] = table.build(clusters, entities=lambda: self.entities, at=at, size=size)
+        while (rest := self._filling.get(key)) is not None:
+            try:
+                done = next(rest, None)
+            except Exception:
+                del self._tables[key], self._filling[key]  # half a table must not pass for a whole one
+                raise
+            if done is None:
+                del self._filling[key]
+            else:
+                yield done
 
     def judged_by(self, entity: str) -> list[str]:
         """Clusters with a candidate whose verdict an entity had a part in."""

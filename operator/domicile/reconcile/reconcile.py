@@ -43,6 +43,7 @@ from domicile.report.metrics import EXPOSURE_SECONDS
 from domicile.report.violation import read_violation
 from domicile.report.workload import Copy, Story
 from domicile.report.writer import hold, release
+from domicile.tiers.reading import Options
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,9 @@ async def reconcile(key: str, *, world: World, hub: KubeClient) -> Result:
     accepted = _accept(scene)
     if isinstance(accepted, Refusal):
         return await _refuse(scene, accepted)
+    if not world.inventory.filled(accepted.framework, accepted.options):
+        await fill_verdicts(world, accepted.framework, accepted.options)
+        return await reconcile(key, world=world, hub=hub)  # much may have changed meanwhile
     case, filing = await chronicle.judged(world, workload, judge(world, workload, accepted))
     scene = replace(scene, filing=filing)
     if case.reaction.action is Action.STOP:
@@ -67,6 +71,12 @@ async def reconcile(key: str, *, world: World, hub: KubeClient) -> Result:
     if case.decision.chosen is None:
         return await _report_only(scene, case)
     return await _place(scene, case, case.decision.chosen)
+
+
+async def fill_verdicts(world: World, framework: str, options: Options) -> None:
+    """Fill a verdict table, which takes seconds where there are thousands of candidates, beside everything else."""
+    for _ in world.inventory.fill(framework, options, at=world.now):
+        await asyncio.sleep(0)
 
 
 def _accept(scene: Scene) -> Accepted | Refusal:

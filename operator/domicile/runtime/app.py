@@ -27,7 +27,7 @@ from domicile.reconcile import chronicle
 from domicile.reconcile.facts import reconcile_cluster, reconcile_object
 from domicile.reconcile.objects import Stated, WorkKey, read_stated
 from domicile.reconcile.queue import KeyedQueue, Outcome, Retry, work
-from domicile.reconcile.reconcile import reconcile
+from domicile.reconcile.reconcile import fill_verdicts, reconcile
 from domicile.reconcile.world import World
 from domicile.report import metrics
 from domicile.report.events import Poster
@@ -37,6 +37,7 @@ from domicile.runtime.decision_log import LogNotOpened, open_ledger
 from domicile.runtime.kopf_handlers import kopf_settings, register
 from domicile.runtime.leadership import LeaderElection, LeadershipLost
 from domicile.runtime.settings import Settings
+from domicile.runtime.sweep import relist, sweep
 from domicile.tiers.evaluate import NO_OPTIONS
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,6 @@ FACT_KINDS: Final = ("SovereigntyFramework", "LegalEntity", "SovereignCluster")
 MEMBER_SECONDS: Final = 10.0  # how long the first decision waits for members to answer
 ROOM_SECONDS: Final = 0.5  # changes of room are gathered this long before whatever waits looks again
 KOPF_STOP_SECONDS: Final = 10.0
-SWEEP_SECONDS: Final = 600.0  # one round of the safety net
 GAUGE_SECONDS: Final = 5.0
 IMPROVEMENTS_PER_SECOND: Final = 100.0  # looks of workloads without a place at what may have become possible
 LEASE: Final = "domicile-operator"
@@ -136,13 +136,14 @@ class Operator:
         try:
             for reflector in self._reflectors:
                 await reflector.wait_synced(SYNC_SECONDS)
-            self._keep_facts()
+            await self._keep_facts()
             await connections.settled(MEMBER_SECONDS)
-            await self._adopt(hub)
+            await relist(self.world, hub)
+            self.world.recount(sorted(self.world.workloads))
             poster = Poster(hub, instance=socket.gethostname())
             self.world.tell = poster.tell
             tasks.append(asyncio.create_task(poster.run(), name="events"))
-            tasks.append(asyncio.create_task(self._sweep(), name="sweep"))
+            tasks.append(asyncio.create_task(sweep(self.world, hub, look_again=self._look_again), name="sweep"))
             tasks.append(asyncio.create_task(self._gauge(), name="gauges"))
             tasks.append(asyncio.create_task(self._follow_time(), name="time"))
             tasks.append(asyncio.create_task(self._work(hub), name="workers"))
@@ -150,19 +151,11 @@ class Operator:
         finally:
             await self._stop(tasks, connections)
 
-    async def _adopt(self, hub: KubeClient) -> None:
-        """Learn of all workloads before the first is decided: what is placed holds its room, whoever is heard first."""
-        kind = KINDS["InferenceDeployment"]
-        async for page in hub.list_pages(resource_path(API_VERSION, kind.plural)):
-            for raw in page.items:
-                self.world.put_workload(raw)
-        self.world.recount(sorted(self.world.workloads))
-
-    def _keep_facts(self) -> None:
+    async def _keep_facts(self) -> None:
         """Facts and their verdicts stay as long as the process. The garbage collector, which would look through all of
         them again and again, for a third of a second with 5,000 candidates, is told so."""
-        for framework in self.world.inventory.frameworks:
-            self.world.inventory.verdicts(framework, NO_OPTIONS, at=self.world.now())
+        for framework in list(self.world.inventory.frameworks):
+            await fill_verdicts(self.world, framework, NO_OPTIONS)
         gc.collect()
         gc.freeze()
 
@@ -279,17 +272,6 @@ class Operator:
                 self.world.advance()
             await chronicle.state(self.world)
             await asyncio.sleep(1.0)
-
-    async def _sweep(self) -> None:
-        """The safety net: everything is looked at again within one round, one by one, whatever was or was not heard."""
-        while True:
-            keys = [*self.world.stated, *(WorkKey("InferenceDeployment", key) for key in self.world.workloads)]
-            random.shuffle(keys)
-            pause = SWEEP_SECONDS / (len(keys) + 1)
-            for key in keys:
-                await asyncio.sleep(pause * (0.5 + random.random()))
-                self._look_again(key)
-            await asyncio.sleep(pause)
 
     async def _gauge(self) -> None:
         while True:
