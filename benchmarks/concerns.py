@@ -18,6 +18,7 @@ class Concern:
     workload: str
     pool: str
     runs: bool  # whether a pod of it was in the pool then
+    known: bool  # whether its status still said so from an earlier flip that was healed just before
     at: float | None = None  # the API server's answer to the flip
     told: float | None = None  # Compliant=False that names the pool
     decided: float | None = None  # the first status that follows from the flip, whatever it says
@@ -42,6 +43,7 @@ class Concerns:
     pods: Pods = field(init=False)
     current: dict[str, str] = field(default_factory=dict)  # workload -> the pool its status names first
     compliant: dict[str, str] = field(default_factory=dict)
+    accused: dict[str, str] = field(default_factory=dict)  # workload -> the pool its open violation names
     reasons: dict[str, str] = field(default_factory=dict)
     illegal: set[str] = field(default_factory=set)
     all: list[Concern] = field(default_factory=list)
@@ -65,7 +67,11 @@ class Concerns:
     def breaking(self, pool: str) -> list[Concern]:
         """A flip that makes a pool illegal is about to be sent: those it concerns."""
         self.illegal.add(pool)
-        found = [Concern(w, pool, self.pods.count(w, pool) > 0) for w, there in self.current.items() if there == pool]
+        found = [
+            Concern(w, pool, self.pods.count(w, pool) > 0, self.accused.get(w) == pool)
+            for w, there in self.current.items()
+            if there == pool
+        ]
         for concern in found:
             self._open.setdefault(concern.workload, []).append(concern)
         self.all += found
@@ -95,10 +101,11 @@ class Concerns:
             self.current[name] = place
             self.moves += before is not None and before != place
         accused = (status.get("violation") or {}).get("candidate", "").rpartition("/")[2]
+        self.accused[name] = accused if self.compliant[name] == "False" else ""
         for concern in self._open.get(name, ()):
             if concern.settled:
                 continue
-            if self.compliant[name] == "False" and accused == concern.pool and concern.told is None:
+            if self.accused[name] == concern.pool and concern.told is None:
                 concern.told = now
             if concern.decided is None and (concern.told is not None or place != concern.pool):
                 concern.decided = now
@@ -136,13 +143,15 @@ class Concerns:
     def figures(self) -> dict[str, Any]:
         """Seconds from the answer to the flip to each moment, and of whom there is none, why."""
         ran = [concern for concern in self.all if concern.runs]
-        untold = [concern for concern in ran if concern.told is None]
+        new = [concern for concern in ran if not concern.known]
+        untold = [concern for concern in new if concern.told is None]
         stays = [concern for concern in ran if concern.healed is None]
         return {
             "concerned": len(self.all),
             "nothing_ran_there_yet": len(self.all) - len(ran),
-            "detected_seconds": spread(_seconds(ran, "told")),
+            "detected_seconds": spread(_seconds(new, "told")),
             "not_detected": {
+                "still_told": len(ran) - len(new),
                 "healed_before": sum(c.healed is not None for c in untold),
                 "already_leaving": sum(c.healed is None and c.vacated is not None for c in untold),
                 "never": sum(c.healed is None and c.vacated is None for c in untold),
@@ -158,7 +167,9 @@ class Concerns:
         """Longest wait in seconds for a decision: of those concerned, until it came or was no longer needed; of the
         workloads created meanwhile, until their first. What has none yet counts until now."""
         now = time.perf_counter()
-        affected = [c.after(min(m for m in (c.decided, c.healed, now) if m is not None)) or 0.0 for c in self.all]
+        affected = [
+            c.after(min(m for m in (c.decided, c.healed, now) if m is not None)) or 0.0 for c in self.all if not c.known
+        ]
         new = [max(0.0, self.answered.get(name, now) - at) for name, at in self.created.items()]
         return {"affected_max": round(max(affected, default=0.0), 3), "new": spread(new)}
 
