@@ -208,7 +208,11 @@ class Delivered:
 
     def _guard_reflector(self, client: KubeClient, kind: str, path: str) -> Reflector[Guard]:
         def shown(workload: str, old: Guard | None, new: Guard | None) -> None:
-            if new is None or self._see(workload, kind, Sighting(new.version, new.fingerprint, new.editor)):
+            if new is None:
+                news = self.confirmed(workload)
+            else:
+                news = self._see(workload, kind, Sighting(new.version, new.fingerprint, new.editor))
+            if news:
                 self._on_change(workload)
 
         return Reflector(client, path, project=project_guard, label_selector=OURS, on_change=shown)

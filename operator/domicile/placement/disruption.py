@@ -26,6 +26,19 @@ class Move(NamedTuple):
     target: str
 
 
+class Load(NamedTuple):
+    """How many move now, by framework and level, and by the cluster they leave or enter."""
+
+    tiers: Mapping[tuple[str, int], int]
+    clusters: Mapping[str, int]
+
+    def full(self, move: Move, limits: Disruption) -> bool:
+        """Whether another move has to wait."""
+        if self.tiers.get(move[:2], 0) >= limits.moves_per_tier:
+            return True
+        return any(self.clusters.get(name, 0) >= limits.moves_per_cluster for name in (move.source, move.target))
+
+
 @dataclass(slots=True)
 class Moves:
     """The moves under way, by workload: at most one each."""
@@ -39,7 +52,7 @@ class Moves:
         if workload in self.under_way:
             self.under_way[workload] = move
             return ""
-        if self._full(move, limits):
+        if self._load().full(move, limits):
             self.waiting[workload] = move, limits
             return (
                 f"waits for its turn: SovereigntyFramework/{move.framework} lets {limits.moves_per_tier} workloads of a"
@@ -58,16 +71,13 @@ class Moves:
         """The move is over, or the workload no longer has to. Who may go now, the first few in the row."""
         self.waiting.pop(workload, None)
         self.under_way.pop(workload, None)
-        return list(islice((key for key, held in self.waiting.items() if not self._full(*held)), NEXT))
+        load = self._load()
+        return list(islice((key for key, held in self.waiting.items() if not load.full(*held)), NEXT))
 
-    def _full(self, move: Move, limits: Disruption) -> bool:
-        others = self.under_way.values()
-        if sum(other[:2] == move[:2] for other in others) >= limits.moves_per_tier:
-            return True
-        return any(
-            sum(cluster in (other.source, other.target) for other in others) >= limits.moves_per_cluster
-            for cluster in {move.source, move.target}
-        )
+    def _load(self) -> Load:
+        moves = self.under_way.values()
+        tiers = Counter(move[:2] for move in moves)
+        return Load(tiers, Counter(cluster for move in moves for cluster in {move.source, move.target}))
 
 
 NEXT = 2  # more than one place is free where somebody who might have gone no longer had to
@@ -118,8 +128,3 @@ def restored(status: Mapping[str, str | int] | None, *, opened_at: datetime | No
     if not status or opened_at is None:
         return Breaker()
     return Breaker(Opened(str(status["id"]), opened_at, int(status["lost"]), int(status["placed"])))
-
-
-def tally(moves: Moves) -> Mapping[tuple[str, int], int]:
-    """Moves under way by framework and level, for the metric."""
-    return Counter(move[:2] for move in moves.under_way.values())
