@@ -113,10 +113,17 @@ def test_a_defect_shows_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 def test_interrupt_is_130_without_a_traceback() -> None:
-    with subprocess.Popen([*PROGRAM, "plan", "-f", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    """Also where whoever started the tests is in the background, and shells have such processes ignore interrupts."""
+    heeded = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heeded}; {PROGRAM[2]}", "plan", "-f", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, env=environment()) as running:  # fmt: skip
         time.sleep(1.0)
         running.send_signal(signal.SIGINT)
+        try:
+            running.wait(30)
+        finally:
+            running.kill()
         assert running.stderr is not None
         assert running.stderr.read() == b""
     assert running.returncode == 130

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 STALE_AFTER: Final = 90.0  # seconds without any sign of life; API servers send a bookmark about once a minute
 PROBE_AFTER: Final = 10.0  # seconds of silence after which a member is asked whether it is there
 PROBE_TIMEOUT: Final = 5.0  # seconds
+IDENTITY_SECONDS: Final = 60.0  # after which a member that is reached all the time is asked again which cluster it is
 CONNECTING: Final = "connecting"  # nothing is known yet, neither good nor bad
 
 
@@ -50,6 +51,7 @@ class Member:
         self.client = client
         self.problem = CONNECTING
         self._answered = 0.0  # when a probe was last answered, on the monotonic clock
+        self._identified = 0.0  # when it last said which cluster it is, on the same
         self.pools: dict[str, NodePool] = {}
         self.namespaces: set[str] = set()  # namespaces known to exist there
         self._on_nodes, self._on_workload, self._on_reach = on_nodes, on_workload, on_reach
@@ -90,11 +92,9 @@ class Member:
         return not self.problem
 
     async def _keep_reach(self) -> None:
-        """Judge freshness every second, and the identity once for every time it is found again."""
+        """Judge freshness every second or two, and now and then the identity."""
         while True:
-            problem = self._silence() or await self._probe()
-            if not problem and self.problem:
-                problem = await self._identity_problem()
+            problem = self._silence() or await self._probe() or await self._identity_problem()
             if problem != self.problem:
                 self.problem = problem
                 if problem:
@@ -133,11 +133,20 @@ class Member:
         return ""
 
     async def _identity_problem(self) -> str:
+        """Ask which cluster answers: before it is used again, and now and then, since another may take its place
+        without a moment of silence. One that is in use and does not answer this question is asked again soon."""
+        now = time.monotonic()
+        if not self.problem and now - self._identified < IDENTITY_SECONDS:
+            return ""
         try:
-            self.uid = (await self.client.get("/api/v1/namespaces/kube-system"))["metadata"]["uid"]
+            uid = (await self.client.get("/api/v1/namespaces/kube-system"))["metadata"]["uid"]
         except ApiError as error:
-            return f"identity: {error}"
-        return self._identify(self.name, self.uid)
+            return self.problem and f"identity: {error}"
+        self._identified = now
+        if uid == self.uid and not self.problem:
+            return ""
+        self.uid = uid
+        return self._identify(self.name, uid)
 
     # -- pools and room ----------------------------------------------------------------------------------------
 
