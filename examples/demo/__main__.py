@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,7 @@ EXAMPLES = Path(__file__).resolve().parents[1]
 CRDS = EXAMPLES.parent / "crds"
 WHERE_PODS_ARE = "NAMESPACE:.metadata.namespace,NAME:.metadata.name,STATUS:.status.phase,NODE:.spec.nodeName"
 INTERRUPTED = 130
+SERVED_SECONDS = 30.0
 
 
 def demo(*, keep: bool) -> None:
@@ -83,8 +85,16 @@ def install(stage: Stage) -> None:
 
 
 def apply(hub: Plane, folder: Path) -> None:
-    """`kubectl apply` of a folder."""
-    hub.kubectl("apply", "--server-side", "-f", str(folder))
+    """`kubectl apply` of a folder, again while the API server says that it does not know a new definition yet."""
+    deadline = time.monotonic() + SERVED_SECONDS
+    while True:
+        try:
+            hub.kubectl("apply", "--server-side", "-f", str(folder))
+            return
+        except DevclusterError as error:
+            if "ServiceUnavailable" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
 
 
 def add_kubeconfig(hub: Plane, member: Plane) -> None:
